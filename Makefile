@@ -1,0 +1,59 @@
+# Tidemill. `make` alone prints this list; `make run` and `make test` need Python 3.11+ and nothing else.
+
+# Programs tried in turn; the first that is new enough makes .venv. To choose one: make PYTHON=/path/to/python3 setup
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+BIN := .venv/bin
+CODE := tidemill orchestrators activities devhost tools pipelines function_app.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check scan conformance bench fmt lock clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  make run DETACH=1         run the main job, print its summary, stop"
+	@echo "  make run PORT=8080        on a port of your choice (else 7071, or a free one)"
+	@echo "  make run HOST=func        on Azure Functions Core Tools instead of the host in this checkout"
+	@echo "  make run JOB='flights/gold.*'   another selection of assets"
+	@echo "  make test ARGS='-k plan'  only some tests; ARGS go to pytest"
+
+setup: ## Install everything, pinned and hashed; does nothing when nothing changed
+	@for python in $(PYTHON); do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then exec $$python -m tools.bootstrap; fi; \
+	done; \
+	echo "Tidemill needs Python 3.11 or newer; none of these is: $(PYTHON). Install one, or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1
+
+run: setup ## Start Azurite and the local host, run the main job, stay until Ctrl-C
+	@$(BIN)/python -m tools.stack $(if $(DETACH),--detach) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(JOB),--job '$(JOB)')
+
+test: check scan ## Run the static checks and the scan, then the whole test-suite
+	@seed=$${PYTHONHASHSEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
+	echo "PYTHONHASHSEED=$$seed (set it to repeat this run)"; \
+	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Lint, format, types, import rules, lock files: seconds
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict $(CODE)
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m tools.locks check
+
+scan: setup ## Scan infra/ with checkov, offline
+	@$(BIN)/python -m tools.scan
+
+conformance: setup ## Hold the local host to the recorded behaviour of the real one
+	@$(BIN)/python -m pytest tests/devhost $(ARGS)
+
+bench: setup ## Measure speed and size, with a plain Python loop beside each figure
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+fmt: setup ## Format the code and fix what can be fixed
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+lock: setup ## Resolve the dependencies again; pins that still fit stay
+	@$(BIN)/python -m tools.locks update
+
+clean: ## Remove state and set-up: .tidemill, .venv, Azurite, caches
+	@for python in $(PYTHON); do if command -v $$python >/dev/null 2>&1; then exec $$python -m tools.clean; fi; done; \
+	echo "Cleaning needs Python; none of these was found: $(PYTHON)." >&2; exit 1

@@ -1,0 +1,193 @@
+"""Runs activities: a queue, a limit, and what becomes of each call.
+
+Delivery is at least once. A call whose worker died is made again, later and later; a call that raised is a result like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import aiohttp
+
+from devhost.durable.failures import task_failed, task_failed_in_host
+from devhost.durable.history import Event, Kind
+from devhost.durable.jsontext import compact, dumps, loads
+from devhost.durable.replay import HTTP_ACTIVITY
+from devhost.functions import FunctionMetadata
+from devhost.invocation import Datum, Failed, Invocation, Invoker, JsonText, TimedOut, WorkerLost
+
+_LONGEST_DELAY: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityCall:
+    """One scheduled activity."""
+
+    instance_id: str
+    execution_id: str
+    task_id: int
+    name: str
+    input: str
+    """JSON text, as the worker is to be given it."""
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.instance_id, self.execution_id, self.task_id
+
+
+class Arguments(Protocol):
+    """Fills a function's in-bindings around the trigger's value."""
+
+    def __call__(self, function: FunctionMetadata, trigger_value: Datum) -> Mapping[str, Datum]: ...
+
+
+class Activities:
+    """All activities of the host, in the order they were scheduled, at most `limit` at a time.
+
+    `done(call, event)` is called with `TaskCompleted` or `TaskFailed` when one has ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        functions: Mapping[str, FunctionMetadata],
+        invoker: Invoker,
+        arguments: Arguments,
+        limit: int,
+        done: Callable[[ActivityCall, Event], None],
+        log: logging.Logger,
+    ) -> None:
+        self._functions = functions
+        """Lower-case durable name → function."""
+        self._invoker = invoker
+        self._arguments = arguments
+        self._limit = limit
+        self._done = done
+        self._log = log
+        self._waiting: deque[ActivityCall] = deque()
+        self._known: set[tuple[str, str, int]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running = 0
+        self._stopped = False
+        self._http: aiohttp.ClientSession | None = None
+
+    def submit(self, call: ActivityCall) -> None:
+        """Queues a call; one that is queued or running already is not queued again."""
+        if call.key not in self._known:
+            self._known.add(call.key)
+            self._waiting.append(call)
+            self._fill()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Starts nothing more and gives what runs some time to end; what is cut off runs again after the next start."""
+        self._stopped = True
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=grace_seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._http is not None:
+            await self._http.close()
+
+    def _fill(self) -> None:
+        while self._waiting and self._running < self._limit and not self._stopped:
+            self._running += 1
+            task = asyncio.create_task(self._run(self._waiting.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, call: ActivityCall) -> None:
+        holds_slot = True
+        attempt = 0
+        try:
+            while True:
+                try:
+                    event = await self._invoke(call)
+                    break
+                except WorkerLost as lost:
+                    delay = min(2.0**attempt, _LONGEST_DELAY)
+                    attempt += 1
+                    self._log.warning(
+                        "activity '%s' (#%d of %s) lost its worker and runs again in %.0f s: %s", call.name, call.task_id, call.instance_id, delay, lost
+                    )
+                self._release()
+                holds_slot = False
+                await asyncio.sleep(delay)
+                while self._running >= self._limit:
+                    await asyncio.sleep(0.05)
+                self._running += 1
+                holds_slot = True
+        finally:
+            if holds_slot:
+                self._release()
+        self._known.discard(call.key)
+        self._done(call, event)
+
+    def _release(self) -> None:
+        self._running -= 1
+        self._fill()
+
+    async def _invoke(self, call: ActivityCall) -> Event:
+        if call.name == HTTP_ACTIVITY:
+            return await self._call_http(call)
+        function = self._functions.get(call.name.lower())
+        if function is None:
+            return task_failed_in_host(call.task_id, call.name, f"Activity function '{call.name}' does not exist.")
+        invocation = Invocation(
+            function=function.name,
+            arguments=self._arguments(function, call.input),
+            invocation_id=str(uuid.uuid4()),
+            instance_id=call.instance_id,
+        )
+        try:
+            result = await self._invoker.invoke(invocation)
+        except TimedOut as late:
+            return task_failed_in_host(call.task_id, call.name, f" {str(late) or 'Timeout value was exceeded by function.'}")
+        if isinstance(result, Failed):
+            return task_failed(call.task_id, call.name, result)
+        try:
+            text = result_text(result.return_value)
+        except ValueError as problem:
+            return task_failed_in_host(call.task_id, call.name, f" The result is not JSON: {problem}")
+        return Event(Kind.TaskCompleted, {"TaskScheduledId": call.task_id, "Result": text})
+
+    async def _call_http(self, call: ActivityCall) -> Event:
+        """The built-in activity behind `call_http`. Any answer is a result; no answer is a failure."""
+        request: dict[str, Any] = loads(call.input)
+        if request.get("tokenSource"):
+            return task_failed_in_host(call.task_id, call.name, "Managed identity tokens are not available on this host.")
+        headers = {name: value for name, value in (request.get("headers") or {}).items() if value is not None}
+        content = request.get("content")
+        if content is not None and not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+        if self._http is None:
+            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=100))
+        try:
+            async with self._http.request(request["method"], request["uri"], headers=headers, data=content, allow_redirects=True) as response:
+                if (response.content_type or "").startswith("multipart/"):
+                    return task_failed_in_host(call.task_id, call.name, "Multipart responses are not supported.")
+                found = {"headers": {name: ", ".join(response.headers.getall(name)) for name in response.headers}, "content": await response.text()}
+                return Event(Kind.TaskCompleted, {"TaskScheduledId": call.task_id, "Result": dumps({"statusCode": response.status, **found})})
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
+            return task_failed_in_host(call.task_id, call.name, f"{str(problem) or type(problem).__name__}")
+
+
+def result_text(value: Datum) -> str:
+    """A function's return value as compact JSON text.
+
+    Raises:
+        ValueError: JSON that is not JSON, or a value that cannot be JSON.
+    """
+    if isinstance(value, JsonText):
+        return compact(value.text)
+    if value is None or isinstance(value, str):
+        return dumps(value)
+    if isinstance(value, bytes):
+        return dumps(value.decode())
+    raise ValueError(f"a {type(value).__name__}")

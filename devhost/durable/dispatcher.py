@@ -1,0 +1,386 @@
+"""Live instances: their mail, their episodes one at a time, and how they come back after a crash.
+
+Dispatch is in memory. What is durable about a message is either in the receiver's partition (events, control messages) or can be read off
+somebody's history (everything else), so nothing here needs a queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from devhost.durable.activities import Activities, ActivityCall
+from devhost.durable.episode import RESPONSES, execution_started, is_child_of, new_execution_id, parent_instance, parent_reply, standing, timer_fired
+from devhost.durable.history import CorruptRow, Event, Kind
+from devhost.durable.large import LostValue
+from devhost.durable.rows import RowWriter
+from devhost.durable.runner import Runner, activity_call
+from devhost.durable.sessions import Mail, Session
+from devhost.durable.state import InstanceState
+from devhost.durable.store import Fenced, HubStore, Message
+from devhost.durable.times import now_text
+from devhost.durable.timers import Timers
+from devhost.invocation import WorkerLost
+from devhost.storage.errors import StorageError, StorageUnavailable
+
+_COLLECT_SECONDS: Final = 0.04
+"""How long finished tasks may wait for their siblings when the orchestrator need not be asked yet."""
+_LONGEST_COLLECT: Final = 0.2
+_LONGEST_DELAY: Final = 600.0
+_SAME_ID_PAUSE: Final = 10.0
+"""Between two children of one id. Upstream the second one's first commit collides with the first one's history, and the dispatcher
+then sleeps this long; the pause here is that instance's alone."""
+
+
+class Dispatcher:
+    """Every unfinished orchestration of the hub. Also the `Effects` of its episodes."""
+
+    def __init__(self, *, store: HubStore, rows: RowWriter, log: logging.Logger) -> None:
+        self._store = store
+        self._rows = rows
+        self._log = log
+        self.sessions: dict[str, Session] = {}
+        self.runner: Runner
+        self.activities: Activities
+        self.timers = Timers(self._timer_due, log)
+        self.to_entity: Callable[[str, Message], None]
+        """Hands a message that is already kept to an entity."""
+        self._background: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._starting: dict[str, asyncio.Lock] = {}
+
+    # ---- the outside
+
+    def live_state(self, instance_id: str) -> InstanceState | None:
+        """The newest committed state, if the instance is live or its row is late."""
+        session = self.sessions.get(instance_id)
+        return session.state if session is not None else self._rows.late(instance_id)
+
+    def begin(self, state: InstanceState, *, is_new: bool) -> None:
+        """Starts an execution whose Pending row is written. `is_new`: the id has never been used, as far as anybody knows."""
+        session = self.sessions.get(state.instance_id)
+        if session is None:
+            session = Session(state.copy())
+            if is_new:
+                session.partition = self._store.new_partition(state.instance_id)
+            self.sessions[state.instance_id] = session
+        session.post(Mail(start=state.copy()))
+        self._kick(session)
+
+    def deliver(self, instance_id: str, mail: Mail) -> bool:
+        """Puts mail into a live instance's box; False when there is none, and the mail is dropped."""
+        session = self.sessions.get(instance_id)
+        if session is None or session.gone:
+            if mail.row is not None:
+                self._spawn(self._store.drop_messages(instance_id, [mail.row]))
+            return False
+        session.post(mail)
+        self._kick(session)
+        return True
+
+    async def purge(self, instance_id: str) -> None:
+        """Stops an instance where it stands and deletes everything of it."""
+        session = self.sessions.pop(instance_id, None)
+        if session is not None:
+            session.gone = True
+            if session.task is not None:
+                session.task.cancel()
+                await asyncio.wait([session.task])
+        self.timers.forget(instance_id)
+        await self._rows.forget(instance_id)
+        await self._store.purge(instance_id)
+
+    def start(self) -> None:
+        self.timers.start()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Lets running episodes end, for a while. Whatever is cut off is recovered at the next start."""
+        self._stopping = True
+        await self.timers.stop()
+        tasks = [session.task for session in self.sessions.values() if session.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+        for task in (*tasks, *self._background):
+            task.cancel()
+        await asyncio.gather(*tasks, *self._background, return_exceptions=True)
+
+    # ---- effects of episodes
+
+    def activity(self, session: Session, call: ActivityCall) -> None:
+        session.in_flight += 1
+        self.activities.submit(call)
+
+    def activity_done(self, call: ActivityCall, event: Event) -> None:
+        session = self.sessions.get(call.instance_id)
+        if session is not None and session.state.execution_id == call.execution_id:
+            session.in_flight = max(0, session.in_flight - 1)
+        self.deliver(call.instance_id, Mail(event, call.execution_id))
+
+    def timer(self, session: Session, created: Event) -> None:
+        self.timers.set(session.id, session.state.execution_id, created)
+
+    def child(self, parent: InstanceState, created: Event) -> None:
+        self._spawn(self._start_child(parent.copy(), created))
+
+    async def send(self, sent: Event) -> None:
+        target, name, text = sent.members["InstanceId"], sent.members["Name"], sent.members["Input"]
+        raised = Event(Kind.EventRaised, {"Name": name, "Input": text, "ParentTraceContext": None})
+        if target.startswith("@"):
+            self.to_entity(target, await self._store.keep_request(target, raised))
+            return
+        message = await self._store.add_message(target, raised)
+        self.deliver(target, Mail(raised, row=message.row))
+
+    def changed(self, session: Session) -> None:
+        state = session.state
+        session.row_is_pending = session.row_is_pending and state.status == "Pending"
+        self._rows.mark(state, at_once=state.is_terminal)
+
+    async def row_settled(self, session: Session) -> None:
+        if session.row_is_pending:
+            session.state.status = "Running"
+            self._rows.mark(session.state, at_once=True)
+            await self._rows.settle(session.id)
+            session.row_is_pending = False
+
+    def _timer_due(self, instance_id: str, execution_id: str, created: Event) -> None:
+        self.deliver(instance_id, Mail(timer_fired(created), execution_id))
+
+    async def _start_child(self, parent: InstanceState, created: Event) -> None:
+        """Starts the sub-orchestration that `created` asks for, or lets it wait behind one that has its id."""
+        child_id = str(created.members["InstanceId"])
+        state = InstanceState(
+            instance_id=child_id,
+            name=str(created.members["Name"]),
+            version=str(created.members.get("Version") or ""),
+            execution_id=new_execution_id(),
+            status="Pending",
+            created=now_text(),
+            updated=now_text(),
+            input=(created.private or {}).get("TaskInput"),
+            generation=None,
+            parent=parent_instance(parent, created.id),
+        )
+        delay = 0.5
+        while not self._stopping:
+            try:
+                await self._put_child(state)
+                return
+            except (StorageError, StorageUnavailable) as problem:
+                self._log.warning("sub-orchestration %s could not be started yet: %s", child_id, problem)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 30.0)
+
+    async def _put_child(self, state: InstanceState) -> None:
+        async with self.start_lock(state.instance_id):
+            running = self.sessions.get(state.instance_id)
+            if running is not None and not running.state.is_terminal:
+                running.post(Mail(start=state))
+                self._kick(running)
+                return
+            await self._rows.settle(state.instance_id)
+            is_new = await self._store.insert_instance(state)
+            if not is_new:
+                await self._store.put_instance(state)
+            self.begin(state, is_new=is_new)
+
+    def start_lock(self, instance_id: str) -> asyncio.Lock:
+        """Serialises starts of one id."""
+        if len(self._starting) > 1000:
+            self._starting = {key: lock for key, lock in self._starting.items() if lock.locked()}
+        return self._starting.setdefault(instance_id, asyncio.Lock())
+
+    # ---- episodes
+
+    def _kick(self, session: Session) -> None:
+        if session.task is None and not self._stopping and not session.gone:
+            session.task = asyncio.create_task(self._run(session), name=f"instance {session.id}")
+
+    async def _run(self, session: Session) -> None:
+        try:
+            while (session.mail or session.play or session.partition is None) and not self._stopping:
+                batch: list[Mail] = []
+                try:
+                    if session.partition is None:
+                        await self._restore(session)
+                        if session.state.is_terminal and not session.mail:
+                            self._ended(session)
+                            return
+                        continue
+                    await self._collect(session)
+                    batch = session.take()
+                    await self.runner.episode(session, batch)
+                except (WorkerLost, Fenced, StorageError, StorageUnavailable) as problem:
+                    session.mail.extendleft(reversed(batch))
+                    await self._back_off(session, problem)
+                    continue
+                session.failures = 0
+                if session.state.is_terminal:
+                    self._ended(session)
+                    return
+        except (CorruptRow, LostValue) as problem:
+            self._log.error("instance %s is set aside; no other is affected: %s", session.id, problem)
+            session.gone = True
+        except Exception:
+            self._log.exception("instance %s is set aside after an unexpected error in the host", session.id)
+            session.gone = True
+        finally:
+            session.task = None
+        if session.mail and not session.gone:
+            self._kick(session)
+
+    async def _collect(self, session: Session) -> None:
+        """Waits for more results as long as that costs less than it saves."""
+        wait = _COLLECT_SECONDS if session.quiet else min(session.python_seconds, _LONGEST_COLLECT)
+        only_responses = all(mail.event is not None and mail.event.kind in RESPONSES for mail in session.mail)
+        if session.play or session.in_flight == 0 or not only_responses or wait < 0.002:
+            return
+        session.full.clear()
+        try:
+            await asyncio.wait_for(session.full.wait(), wait)
+        except TimeoutError:
+            pass
+
+    async def _back_off(self, session: Session, problem: Exception) -> None:
+        delay = min(2.0**session.failures, _LONGEST_DELAY)
+        session.failures += 1
+        if not isinstance(problem, WorkerLost):
+            session.partition = None  # whether the last write happened is unknown: read it again
+        if isinstance(problem, Fenced) and session.failures == 1:
+            self._log.debug("%s", problem)
+            return
+        self._log.warning("an episode of instance %s is repeated in %.0f s: %s", session.id, delay, problem)
+        await asyncio.sleep(delay)
+
+    def _ended(self, session: Session) -> None:
+        """Takes leave of an instance whose end is committed."""
+        self.sessions.pop(session.id, None)
+        self.timers.forget(session.id)
+        self._rows.mark(session.state, at_once=True)
+        partition = session.partition
+        if partition is not None:
+            completion = next((event for event in reversed(partition.events) if event.kind is Kind.ExecutionCompleted), None)
+            parent = session.state.parent
+            if parent and completion is not None:
+                where = parent["OrchestrationInstance"]
+                self.deliver(where["InstanceId"], Mail(parent_reply(parent, completion, now_text()), where["ExecutionId"]))
+        starts = [mail for mail in (*session.parked, *session.mail) if mail.start is not None]
+        rows = [mail.row for mail in session.mail if mail.row is not None]
+        if rows:
+            self._spawn(self._store.drop_messages(session.id, rows))
+        if starts:
+            self._spawn(self._start_parked(starts))
+
+    async def _start_parked(self, starts: list[Mail]) -> None:
+        await asyncio.sleep(_SAME_ID_PAUSE)
+        for mail in starts:
+            assert mail.start is not None
+            await self._put_child(mail.start)
+
+    # ---- recovery
+
+    async def recover(self) -> int:
+        """Brings back every unfinished instance; returns how many there were."""
+        found = [state async for state in self._store.unfinished() if not state.is_entity]
+        for state in found:
+            self.sessions[state.instance_id] = Session(state)
+        for state in found:
+            self._kick(self.sessions[state.instance_id])
+        return len(found)
+
+    async def _restore(self, session: Session) -> None:
+        """Reads an instance back and sets everything in motion again that its history leaves open."""
+        partition = await self._store.load(session.id)
+        state = session.state
+        starts = [mail for mail in session.mail if mail.start is not None]
+        if not starts and state.status == "Pending" and partition.execution_id != state.execution_id:
+            session.post(Mail(start=state.copy()))
+            starts = [session.mail[-1]]
+            session.mail.rotate(1)
+        if starts and starts[0].start is not None and starts[0].start.execution_id != partition.execution_id:
+            for message in partition.messages:
+                self._post_message(session, message)
+            session.partition = partition
+            return
+        if starts:
+            session.mail.remove(starts[0])
+        if not partition.events:
+            raise CorruptRow(f"the status of instance '{session.id}' is {state.status}, but it has no history")
+        await self._store.touch(partition)
+        session.partition = partition
+        now = standing(partition.events)
+        start = execution_started(partition.events)
+        state.execution_id, state.input = partition.execution_id, start.members.get("Input")
+        state.parent, state.custom_status = start.members.get("ParentInstance"), partition.custom_status
+        session.answer, session.quiet, session.in_flight = None, frozenset(), 0
+        session.mail = type(session.mail)(
+            mail
+            for mail in session.mail
+            if mail.row is None
+            and (mail.event is None or mail.event.kind not in RESPONSES or (mail.execution_id == state.execution_id and mail.event.task_id in now.open))
+        )
+        for message in partition.messages:
+            self._post_message(session, message)
+        await self._send_again(session)
+        completion = now.completion
+        if completion is not None and completion.members["OrchestrationStatus"] == "ContinuedAsNew":
+            await self.runner.continue_interrupted(session, completion)
+            return
+        if completion is not None:
+            state.status, state.output = completion.members["OrchestrationStatus"], completion.members.get("Result")
+            state.completed = state.updated = completion.timestamp
+            self.changed(session)
+            return
+        state.status = "Suspended" if now.suspended else "Running"
+        if now.reason is not None:
+            state.output = now.reason
+        if now.unplayed:
+            session.play = True
+            for event in partition.events:
+                event.played = False
+        self.changed(session)
+        for created in now.open.values():
+            await self._resume_task(session, created)
+
+    def _post_message(self, session: Session, message: Message) -> None:
+        if not any(mail.row == message.row for mail in session.mail):
+            session.post(Mail(message.event, row=message.row))
+
+    async def _send_again(self, session: Session) -> None:
+        partition = session.partition
+        assert partition is not None
+        unsent = [event for event in partition.events[partition.sent :] if event.kind is Kind.EventSent]
+        for event in unsent:
+            await self.send(event)
+        if unsent:
+            await self._store.mark_sent(partition)
+
+    async def _resume_task(self, session: Session, created: Event) -> None:
+        state = session.state
+        if created.kind is Kind.TaskScheduled:
+            self.activity(session, activity_call(state, created))
+        elif created.kind is Kind.TimerCreated:
+            self.timer(session, created)
+        else:
+            child_id = str(created.members["InstanceId"])
+            live = self.sessions.get(child_id)
+            child = live.state if live is not None else await self._store.get_instance(child_id)
+            if child is None or not is_child_of(child, state, created.id):
+                self.child(state, created)
+            elif child.is_terminal and live is None:
+                partition = await self._store.load(child_id)
+                completion = standing(partition.events).completion
+                if completion is not None:
+                    session.post(Mail(parent_reply(child.parent or {}, completion, now_text()), state.execution_id))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_done)
+
+    def _background_done(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            self._log.error("background work of the task hub failed: %s", problem)

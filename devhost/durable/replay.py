@@ -1,0 +1,573 @@
+"""The deterministic core: what a history and the orchestrator's answer make the engine do next.
+
+The real extension does not trust an orchestrator's progress: in every episode it executes the whole list of actions itself, in order,
+against the whole history, and waits where the history has no answer yet. Head-of-line blocking, sequence numbers, retry timers, the
+lost and the repeated events all follow from that, so it is done here the same way, from the first event, each time. It is cheap: a
+microsecond or two per event, where the Python side spends about forty.
+
+Pure: no clock, no I/O. Time is the timestamp of the `OrchestratorStarted` being replayed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from devhost.durable.answers import Answer
+from devhost.durable.history import Event, Kind
+from devhost.durable.jsontext import dumps
+from devhost.durable.times import TICKS_PER_SECOND, to_round_trip_text, to_text, to_ticks
+
+HTTP_ACTIVITY: Final = "BuiltIn::HttpActivity"
+_STATUS_LIMIT_BYTES: Final = 16 * 1024
+_LONGEST_RETRY_MILLISECONDS: Final = 6 * 86400 * 1000
+_NAMESPACE: Final = uuid.UUID("9e952959-5e33-4daf-827f-2fa12937b875")
+_NEVER: Final = "0001-01-01T00:00:00"
+_REQUEST: Final = "Microsoft.Azure.WebJobs.Extensions.DurableTask.RequestMessage, Microsoft.Azure.WebJobs.Extensions.DurableTask"
+
+CALL_ACTIVITY, CALL_ACTIVITY_RETRY, CALL_SUB, CALL_SUB_RETRY, CONTINUE_AS_NEW, CREATE_TIMER, WAIT_EVENT = range(7)
+CALL_ENTITY, CALL_HTTP, SIGNAL_ENTITY, SIGNAL_ENTITY_LATER, WHEN_ANY, WHEN_ALL = range(7, 13)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The durable names the app has, lower-cased → as registered."""
+
+    orchestrators: dict[str, str]
+    activities: dict[str, str]
+    entities: dict[str, str]
+
+    def unknown_text(self, kind: str, name: str) -> str:
+        """Upstream's sentence about a name that is not registered; `kind` is `orchestrator`, `activity` or `entity`."""
+        names: dict[str, str] = {"orchestrator": self.orchestrators, "activity": self.activities, "entity": self.entities}[kind]
+        listed = ", ".join(f"'{known}'" for known in sorted(names.values()))
+        return (
+            f"The function '{name}' doesn't exist, is disabled, or is not an {kind} function. "
+            f"Additional info: The following are the known {kind} functions: {listed}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the engine knows of an instance besides its history."""
+
+    instance_id: str
+    execution_id: str
+    name: str
+    parent_id: str | None
+    known: Known
+    max_actions: int = 100_000
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to append to the history and do."""
+
+    scheduled: list[Event] = field(default_factory=list)
+    """New events in the order of their sequence numbers, the completion included."""
+    completion: Event | None = None
+    """The `ExecutionCompleted` among them, whatever its status."""
+    new_input: str | None = None
+    """The next generation's input, when the status is `ContinuedAsNew`."""
+    carried: list[Event] = field(default_factory=list)
+    """Events that arrived after the continue-as-new and belong to the next generation."""
+    custom_status: str | None = None
+    """JSON text, when the answer set one."""
+    suspended: bool = False
+    reason: str | None = None
+    """The last suspend or resume reason."""
+    quiet: frozenset[int] = frozenset()
+    """Open tasks all of which must succeed before the orchestrator can possibly answer anything else: see `_quiet`."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the log: what happened here that an app's author would want to know."""
+
+
+class _Failure(Exception):
+    """The orchestration fails with this text, once nothing is open."""
+
+
+class _NonDeterministic(Exception):
+    """The history says one thing and the replay another."""
+
+
+class _Node:
+    """Something the replay waits for."""
+
+    __slots__ = ("done", "failed", "ids", "then")
+
+    def __init__(self, done: bool = False, failed: bool = False) -> None:
+        self.done = done
+        self.failed = failed
+        self.ids: list[int] = []
+        self.then: list[Callable[[], None]] = []
+
+    def finish(self, failed: bool = False) -> None:
+        if not self.done:
+            self.done, self.failed = True, failed
+            for listener in self.then:
+                listener()
+
+
+class _Waits:
+    """External events of one name: those that wait and those that came early."""
+
+    __slots__ = ("early", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[_Node] = []
+        self.early: deque[None] = deque()
+
+
+def replay(events: Sequence[Event], answer: Answer, frame: Frame) -> Decision:
+    """Executes the answer's actions against the history and returns what is new."""
+    return _Replay(answer, frame).run(events)
+
+
+class _Replay:
+    def __init__(self, answer: Answer, frame: Frame) -> None:
+        self.answer = answer
+        self.frame = frame
+        self.now = ""
+        self.next_id = 0
+        self.new: dict[int, Event] = {}
+        self.held: dict[int, Event] = {}
+        self.open: dict[int, _Node] = {}
+        self.waits: dict[str, _Waits] = {}
+        self.cursor = 0
+        self.current: _Node | None = None
+        self.finished = False
+        self.failure: tuple[str, str | None] | None = None
+        self.suspended = False
+        self.while_suspended: deque[Event] = deque()
+        self.completed = False
+        self.continue_input: str | None = None
+        self.guids = 0
+        self.sent: dict[str, int] = {}
+        self.actions_made = 0
+        self.decision = Decision()
+
+    def run(self, events: Sequence[Event]) -> Decision:
+        decision = self.decision
+        try:
+            for event in events:
+                if event.kind is Kind.OrchestratorStarted:
+                    self.now = event.timestamp
+                else:
+                    self.process(event)
+            if not self.open and self.finished:
+                if self.failure is not None:
+                    self.complete("Failed", *self.failure)
+                else:
+                    self.complete("Completed", self.answer.output)
+        except _NonDeterministic as problem:
+            decision.notes.append(f"error: {problem}")
+            self.complete("Failed", f"Non-Deterministic workflow detected: {problem}")
+        if self.finished and self.open and decision.completion is None:
+            decision.notes.append("user code finished; the instance stays Running, waiting for " + self.open_text())
+        if not self.status_too_big():
+            decision.custom_status = self.answer.custom_status
+        decision.suspended = self.suspended
+        decision.scheduled = [self.new[key] for key in sorted(self.new)]
+        decision.quiet = self.quiet()
+        return decision
+
+    # ---- consuming the history
+
+    def process(self, event: Event) -> None:
+        kind = event.kind
+        if self.suspended and kind not in (Kind.ExecutionResumed, Kind.ExecutionTerminated):
+            if kind is not Kind.ExecutionSuspended:
+                self.while_suspended.append(event)
+            return
+        if kind in (Kind.TaskCompleted, Kind.SubOrchestrationInstanceCompleted, Kind.TimerFired):
+            self.resolve(event, failed=False)
+        elif kind in (Kind.TaskFailed, Kind.SubOrchestrationInstanceFailed):
+            self.resolve(event, failed=True)
+        elif kind in _CONFIRMATIONS:
+            self.confirm(event)
+        elif kind is Kind.EventRaised:
+            self.raise_event(event)
+        elif kind is Kind.ExecutionStarted:
+            self.start()
+        elif kind is Kind.ExecutionTerminated:
+            self.complete("Terminated", event.members.get("Input"))
+        elif kind is Kind.ExecutionSuspended:
+            self.suspended = True
+            self.decision.reason = event.members.get("Reason")
+            self.held.update(self.new)
+            self.new.clear()
+        elif kind is Kind.ExecutionResumed:
+            self.suspended = False
+            self.decision.reason = event.members.get("Reason")
+            self.new.update(self.held)
+            self.held.clear()
+            while self.while_suspended:
+                self.process(self.while_suspended.popleft())
+
+    def resolve(self, event: Event, *, failed: bool) -> None:
+        node = self.open.pop(event.task_id, None)
+        if node is not None:
+            node.finish(failed)
+
+    def raise_event(self, event: Event) -> None:
+        if self.continue_input is not None:
+            self.decision.carried.append(event)
+            return
+        waits = self.waits.setdefault(str(event.members["Name"]).lower(), _Waits())
+        if waits.waiting:
+            waits.waiting.pop().finish()
+        else:
+            waits.early.append(None)
+
+    def confirm(self, event: Event) -> None:
+        if self.answer.no_actions:
+            return  # the answer could not be read at all: that is the failure to report
+        planned = self.new.get(event.id)
+        what = _description(event)
+        if planned is None:
+            raise _NonDeterministic(
+                f"A previous execution of this orchestration scheduled {what(True)}, but the current replay execution hasn't (yet?) scheduled "
+                "this task. Was a change made to the orchestrator code after this instance had already started running?"
+            )
+        if planned.kind is not event.kind:
+            raise _NonDeterministic(
+                f"A previous execution of this orchestration scheduled {what(False)}, but the current orchestration replay instead "
+                f"{_PRODUCED[event.kind]} a {_CLR_NAMES[planned.kind]} {_THING[event.kind]} with this sequence number. Was a change made to the "
+                "orchestrator code after this instance had already started running?"
+            )
+        if event.kind in (Kind.TaskScheduled, Kind.SubOrchestrationInstanceCreated) and _other_name(event, planned):
+            kind = "an activity task named" if event.kind is Kind.TaskScheduled else "a sub-orchestration task with name"
+            raise _NonDeterministic(
+                f"A previous execution of this orchestration scheduled {what(False)}, but the current orchestration replay instead "
+                f"scheduled {kind} '{planned.members['Name']}' with this sequence number.  Was a change made to the orchestrator code after "
+                "this instance had already started running?"
+            )
+        del self.new[event.id]
+
+    # ---- executing the list
+
+    def start(self) -> None:
+        if self.answer.no_actions:
+            self.fail(self.answer.reason or "", self.answer.details)
+        elif self.status_too_big():
+            size = len((self.answer.custom_status or "").encode("utf-16-le")) // 1024
+            self.fail(
+                self.failed_text(f"The UTF-16 size of the JSON-serialized payload must not exceed 16 KB. The current payload size is {size} KB.")
+            )
+        else:
+            self.advance()
+
+    def advance(self) -> None:
+        actions = self.answer.actions
+        while self.cursor < len(actions):
+            action = actions[self.cursor]
+            self.cursor += 1
+            try:
+                node = self.invoke(action)
+            except _Failure as failure:
+                self.fail(self.failed_text(str(failure)))
+                return
+            self.current = node
+            if not node.done:
+                node.then.append(self.advance)
+                return
+        if self.answer.error:
+            self.fail(self.failed_text(self.answer.error), self.answer.details)
+        elif self.answer.is_done:
+            self.finished = True
+
+    def fail(self, reason: str, details: str | None = None) -> None:
+        self.finished = True
+        self.failure = (reason, details)
+
+    def failed_text(self, text: str) -> str:
+        return f"Orchestrator function '{self.frame.name}' failed: {text}"
+
+    def status_too_big(self) -> bool:
+        status = self.answer.custom_status
+        return status is not None and len(status) * 4 > _STATUS_LIMIT_BYTES and len(status.encode("utf-16-le")) > _STATUS_LIMIT_BYTES
+
+    def invoke(self, action: dict[str, Any]) -> _Node:
+        number = action.get("actionType")
+        if number == CALL_ACTIVITY:
+            return self.checked("activity", action) or self.activity(action["functionName"], action.get("input"))
+        if number == CREATE_TIMER:
+            return self.timer(to_text(to_ticks(action["fireAt"])), cancelled=bool(action.get("isCanceled")))
+        if number in (WHEN_ALL, WHEN_ANY):
+            return self.compound([self.invoke(child) for child in action["compoundActions"]], every=number == WHEN_ALL)
+        if number == WAIT_EVENT:
+            return self.wait(action["externalEventName"])
+        if number == CALL_SUB:
+            return self.checked("orchestrator", action) or self.sub_orchestration(action)
+        if number in (CALL_ACTIVITY_RETRY, CALL_SUB_RETRY):
+            return self.with_retry(action, number == CALL_ACTIVITY_RETRY)
+        if number in (CALL_ENTITY, SIGNAL_ENTITY, SIGNAL_ENTITY_LATER):
+            return self.entity(action, number)
+        if number == CONTINUE_AS_NEW:
+            self.continue_input = _as_json(action.get("input"))
+            return _Node(done=True)
+        if number == CALL_HTTP:
+            return self.activity(HTTP_ACTIVITY, dumps(action["httpRequest"]))
+        raise _Failure(f"Received an unexpected action type from the out-of-proc function: '${number}'.")
+
+    def compound(self, children: list[_Node], *, every: bool) -> _Node:
+        node = _Node()
+        node.ids = [number for child in children for number in child.ids]
+        waiting = [child for child in children if not child.done]
+        if not waiting or (not every and len(waiting) < len(children)):
+            node.done, node.failed = True, any(child.failed for child in children if child.done)
+            return node
+        left = len(waiting) if every else 1
+
+        def one_done() -> None:
+            nonlocal left
+            left -= 1
+            node.failed = node.failed or any(child.failed for child in children)
+            if left == 0:
+                node.finish(node.failed)
+
+        node.failed = any(child.failed for child in children)
+        for child in waiting:
+            child.then.append(one_done)
+        return node
+
+    def activity(self, name: str, text: Any) -> _Node:
+        members = {"Name": name, "Version": "", "Input": None, "ParentTraceContext": None}
+        return self.task(Kind.TaskScheduled, members, {"TaskInput": text if isinstance(text, str) else dumps(text)})
+
+    def timer(self, fire_at: str, *, cancelled: bool = False) -> _Node:
+        node = self.task(Kind.TimerCreated, {"FireAt": fire_at}, None)
+        if cancelled and not node.done:
+            del self.open[node.ids[0]]
+            node.finish(failed=True)
+        return node
+
+    def sub_orchestration(self, action: dict[str, Any]) -> _Node:
+        instance_id = action.get("instanceId") or f"{self.frame.execution_id}:{self.next_id}"
+        members = {
+            "Name": action["functionName"],
+            "Version": action.get("version") or "",
+            "InstanceId": instance_id,
+            "Input": None,
+            "ClientSpanId": uuid.uuid5(_NAMESPACE, f"{self.frame.execution_id}_{self.next_id}").hex[:16],
+        }
+        return self.task(Kind.SubOrchestrationInstanceCreated, members, {"TaskInput": _as_json(action.get("input"))})
+
+    def task(self, kind: Kind, members: dict[str, Any], private: dict[str, str] | None) -> _Node:
+        number = self.next_id
+        self.next_id += 1
+        self.new[number] = Event(kind, members, id=number, timestamp=self.now, private=private)
+        node = self.open[number] = _Node()
+        node.ids.append(number)
+        return node
+
+    def wait(self, name: str) -> _Node:
+        waits = self.waits.setdefault(name.lower(), _Waits())
+        if waits.early:
+            waits.early.popleft()
+            return _Node(done=True)
+        node = _Node()
+        waits.waiting.append(node)
+        return node
+
+    def checked(self, kind: str, action: dict[str, Any]) -> _Node | None:
+        """A finished, failed node when the engine would reject the call; None when it accepts it."""
+        frame, name = self.frame, action.get("functionName") or ""
+        problem: str | None = None
+        if name.lower() not in (frame.known.activities if kind == "activity" else frame.known.orchestrators):
+            problem = frame.known.unknown_text(kind, name)
+        elif kind == "orchestrator" and (instance_id := action.get("instanceId")):
+            if instance_id.lower() in (frame.instance_id.lower(), (frame.parent_id or "").lower()):
+                problem = f"The sub-orchestration id '{instance_id}' is the orchestration's own id or its parent's."
+            elif instance_id.startswith("@"):
+                problem = f"The sub-orchestration id '{instance_id}' starts with @."
+        self.actions_made += 1
+        if problem is None and self.actions_made > frame.max_actions:
+            problem = f"More than {frame.max_actions} actions (maxOrchestrationActions) in one execution."
+        return None if problem is None else self.rejected(problem, name)
+
+    def rejected(self, problem: str, name: str) -> _Node:
+        self.decision.notes.append(f"error: the call of '{name}' was rejected, so the orchestration waits for ever. {problem}")
+        return _Node(done=True, failed=True)
+
+    def with_retry(self, action: dict[str, Any], is_activity: bool) -> _Node:
+        options = action.get("retryOptions")
+        if not options:
+            raise _Failure("Value cannot be null. (Parameter 'retryOptions')")
+        longest = max(options["firstRetryIntervalInMilliseconds"], options.get("maxRetryIntervalInMilliseconds") or 0)
+        if longest > _LONGEST_RETRY_MILLISECONDS:
+            return self.rejected("A retry interval is longer than 6 days.", action.get("functionName") or "")
+        refused = self.checked("activity" if is_activity else "orchestrator", action)
+        if refused is not None:
+            return refused
+
+        def attempt() -> _Node:
+            return self.activity(action["functionName"], action.get("input")) if is_activity else self.sub_orchestration(action)
+
+        return _Retry(self, attempt, options).node
+
+    def entity(self, action: dict[str, Any], number: int) -> _Node:
+        frame, target = self.frame, action["instanceId"]
+        name = target[1:].partition("@")[0].lower()
+        self.actions_made += 1
+        signal = number != CALL_ENTITY
+        if name not in frame.known.entities:
+            problem = frame.known.unknown_text("entity", name)
+            if signal:
+                raise _Failure(problem)
+            return self.rejected(problem, name)
+        now = to_ticks(self.now)
+        request_id = str(uuid.uuid5(_NAMESPACE, f"{frame.instance_id}_{to_round_trip_text(now)}_{self.guids}"))
+        self.guids += 1
+        last = self.sent.get(target.lower())
+        sent_at = now if last is None else max(now, last + 1)
+        self.sent[target.lower()] = sent_at
+        request: dict[str, Any] = {"$type": _REQUEST, "op": action.get("operation") or ""}
+        if signal:
+            request["signal"] = True
+        if action.get("input") is not None:
+            request["input"] = dumps(action["input"])
+        request |= {"id": request_id, "parent": frame.instance_id, "parentExecution": frame.execution_id}
+        event_name = "op"
+        if number == SIGNAL_ENTITY_LATER:
+            due = to_text(to_ticks(action["fireAt"]))
+            request["due"] = due
+            event_name = f"op@{due}"
+        request["Timestamp"] = to_text(sent_at)
+        request["Predecessor"] = _NEVER if last is None else to_text(last)
+        number_used = self.next_id
+        self.next_id += 1
+        members = {"InstanceId": target, "Name": event_name, "Input": dumps(request)}
+        self.new[number_used] = Event(Kind.EventSent, members, id=number_used, timestamp=self.now)
+        return _Node(done=True) if signal else self.wait(request_id)
+
+    # ---- ending
+
+    def complete(self, status: str, result: str | None, details: str | None = None) -> None:
+        number = self.next_id
+        self.next_id += 1
+        if status == "Completed" and self.continue_input is not None:
+            status, result = "ContinuedAsNew", self.continue_input
+            self.decision.new_input = self.continue_input
+        elif self.completed:
+            return
+        else:
+            self.completed = True
+        members = {"OrchestrationStatus": status, "Result": result, "FailureDetails": None}
+        private = {"FailureText": details} if details else None
+        event = Event(Kind.ExecutionCompleted, members, id=number, timestamp=self.now, private=private)
+        self.new[number] = event
+        if self.decision.completion is None or status != "ContinuedAsNew":
+            self.decision.completion = event
+
+    def open_text(self) -> str:
+        return ", ".join(f"#{number}" for number in sorted(self.open)[:10]) + (" and more" if len(self.open) > 10 else "")
+
+    def quiet(self) -> frozenset[int]:
+        """Open tasks of which every one must succeed before the orchestrator can get beyond the yield it stands at.
+
+        That is so when the last action it emitted is a plain task or a WhenAll of plain tasks, none of which has failed: the generator
+        stands at the very yield that emitted it (a later yield that waits for anything else would have emitted something, or comes only
+        after a failure). Until the last of them is there it would answer the same list again, so it need not be asked.
+        """
+        actions, node = self.answer.actions, self.current
+        if self.finished or self.suspended or self.completed or self.answer.error or node is None or node.done or node.failed:
+            return frozenset()
+        last = actions[-1]
+        children = last["compoundActions"] if last["actionType"] == WHEN_ALL else [last]
+        if self.cursor < len(actions) or any(child["actionType"] not in (CALL_ACTIVITY, CALL_SUB) for child in children):
+            return frozenset()
+        return frozenset(number for number in node.ids if number in self.open)
+
+
+class _Retry:
+    """Attempts, waits and the dummy timer after the last failure."""
+
+    def __init__(self, replay: _Replay, attempt: Callable[[], _Node], options: dict[str, Any]) -> None:
+        self.replay = replay
+        self.make = attempt
+        self.options = options
+        self.node = _Node()
+        self.count = 0
+        self.first_at = replay.now
+        self.attempt()
+
+    def attempt(self) -> None:
+        self.wait_for(self.make(), self.attempted)
+
+    def wait_for(self, node: _Node, then: Callable[[_Node], None]) -> None:
+        self.node.ids.extend(node.ids)
+        if node.done:
+            then(node)
+        else:
+            node.then.append(lambda: then(node))
+
+    def attempted(self, node: _Node) -> None:
+        if not node.failed:
+            self.node.finish()
+            return
+        options, now = self.options, to_ticks(self.replay.now)
+        self.count += 1
+        if self.count >= options["maxNumberOfAttempts"]:
+            self.wait_for(self.replay.timer(to_text(now)), lambda _: self.node.finish(failed=True))
+            return
+        timeout = options.get("retryTimeoutInMilliseconds")
+        if timeout is not None and now >= to_ticks(self.first_at) + timeout * TICKS_PER_SECOND // 1000:
+            self.node.finish(failed=True)
+            return
+        delay = options["firstRetryIntervalInMilliseconds"] * (options.get("backoffCoefficient") or 1) ** (self.count - 1)
+        delay = min(delay, options.get("maxRetryIntervalInMilliseconds") or _LONGEST_RETRY_MILLISECONDS)
+        self.wait_for(self.replay.timer(to_text(now + int(delay * TICKS_PER_SECOND / 1000))), lambda _: self.attempt())
+
+
+_CONFIRMATIONS: Final = (Kind.TaskScheduled, Kind.TimerCreated, Kind.SubOrchestrationInstanceCreated, Kind.EventSent)
+_CLR_NAMES: Final = {
+    Kind.TaskScheduled: "ScheduleTaskOrchestratorAction",
+    Kind.TimerCreated: "CreateTimerOrchestratorAction",
+    Kind.SubOrchestrationInstanceCreated: "CreateSubOrchestrationAction",
+    Kind.EventSent: "SendEventOrchestratorAction",
+    Kind.ExecutionCompleted: "OrchestrationCompleteOrchestratorAction",
+}
+_PRODUCED: Final = {
+    Kind.TaskScheduled: "produced",
+    Kind.TimerCreated: "produced",
+    Kind.SubOrchestrationInstanceCreated: "produced",
+    Kind.EventSent: "scheduled",
+}
+_THING: Final = {
+    Kind.TaskScheduled: "action",
+    Kind.TimerCreated: "action",
+    Kind.SubOrchestrationInstanceCreated: "action",
+    Kind.EventSent: "task",
+}
+
+
+def _description(event: Event) -> Callable[[bool], str]:
+    """How upstream names a scheduled event in a complaint; the argument says whether the replay lacks it altogether."""
+
+    def describe(missing: bool) -> str:
+        number, members = event.id, event.members
+        if event.kind is Kind.TaskScheduled:
+            if missing:
+                return f"an activity task with sequence ID {number} and name '{members['Name']}' (version '{members.get('Version') or ''}')"
+            return f"an activity task with sequence number {number} named '{members['Name']}'"
+        if event.kind is Kind.TimerCreated:
+            return f"a timer task with sequence number {number}"
+        if event.kind is Kind.SubOrchestrationInstanceCreated:
+            version, instance_id = members.get("Version") or "", members["InstanceId"]
+            return f"a sub-orchestration task with sequence ID {number} and name '{members['Name']}' (version '{version}', instance ID '{instance_id}')"
+        return f"a send event task with sequence ID {number}, type 'EventSent' name '{members['Name']}', instance ID '{members['InstanceId']}'"
+
+    return describe
+
+
+def _other_name(event: Event, planned: Event) -> bool:
+    return str(event.members["Name"]).lower() != str(planned.members["Name"]).lower()
+
+
+def _as_json(value: Any) -> str:
+    """An action's input as the engine stores it: the SDK's JSON text becomes a JSON string."""
+    return dumps(value)

@@ -1,0 +1,328 @@
+"""One episode: ask Python, replay, commit, then act.
+
+Nothing leaves the host before the history that explains it is committed, and what has to leave can be read off that history again:
+open tasks are dispatched anew after a crash, messages to entities are sent again (and recognised there), a parent finds its child's end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from devhost.durable.activities import ActivityCall, Arguments
+from devhost.durable.answers import Answer, failed_answer, read_answer
+from devhost.durable.episode import context_json, execution_started, new_execution_id, start_event
+from devhost.durable.history import MESSAGES, Event, Kind
+from devhost.durable.replay import Decision, Frame, Known, replay
+from devhost.durable.sessions import Mail, Session
+from devhost.durable.settings import DurableSettings
+from devhost.durable.state import InstanceState
+from devhost.durable.store import HubStore, Partition
+from devhost.durable.times import now_text
+from devhost.functions import FunctionMetadata
+from devhost.invocation import Invocation, Invoker
+
+_FIRST_COMMIT_ROWS = 95
+_TASKS = frozenset({Kind.TaskScheduled, Kind.TimerCreated, Kind.SubOrchestrationInstanceCreated})
+
+
+class Effects(Protocol):
+    """What an episode may set in motion, once it is committed."""
+
+    def activity(self, session: Session, call: ActivityCall) -> None: ...
+
+    def timer(self, session: Session, created: Event) -> None: ...
+
+    def child(self, parent: InstanceState, created: Event) -> None: ...
+
+    async def send(self, sent: Event) -> None:
+        """Delivers an `EventSent`; returns when the receiver cannot lose it any more."""
+
+    def changed(self, session: Session) -> None:
+        """The instance's state is another now."""
+
+    async def row_settled(self, session: Session) -> None:
+        """Returns when the instances row no longer says Pending."""
+
+
+class Runner:
+    """Runs episodes of orchestrations."""
+
+    def __init__(
+        self,
+        *,
+        store: HubStore,
+        settings: DurableSettings,
+        functions: Mapping[str, FunctionMetadata],
+        known: Known,
+        invoker: Invoker,
+        arguments: Arguments,
+        effects: Effects,
+        log: logging.Logger,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._functions = functions
+        """Lower-case durable name → orchestrator."""
+        self._known = known
+        self._invoker = invoker
+        self._arguments = arguments
+        self._effects = effects
+        self._log = log
+        self._slots = asyncio.Semaphore(settings.max_orchestrators)
+
+    async def episode(self, session: Session, batch: Sequence[Mail]) -> None:
+        """Runs one episode over a batch of mail.
+
+        Raises:
+            WorkerLost, Fenced, StorageError, StorageUnavailable: nothing was committed, as far as is known; `session.partition` must be
+                loaded again unless the worker was lost.
+        """
+        partition = session.partition
+        assert partition is not None
+        fresh, accepted, consumed = self._accept(session, batch)
+        if fresh is None and not accepted and not session.play:
+            if consumed:
+                await self._store.drop_messages(session.id, consumed)
+            return
+        now = now_text()
+        new = [event for event in accepted]
+        if fresh is not None:
+            new = [Event(Kind.OrchestratorStarted, timestamp=now), start_event(fresh, now), *new]
+        elif new:
+            new = [Event(Kind.OrchestratorStarted, timestamp=now), *new]
+        if fresh is None and not session.play and self._is_quiet(session, accepted):
+            await self._append(partition, new, consumed)
+            session.quiet -= {event.task_id for event in accepted}
+            session.state.updated = now
+            self._effects.changed(session)
+            return
+        state = fresh or session.state
+        events = new if fresh is not None else [*partition.events, *new]
+        answer = await self._ask(session, state, events)
+        decision = replay(events, answer, self._frame(state, events))
+        self._report(state, decision)
+        stamp = now_text()
+        for event in decision.scheduled:
+            event.timestamp = stamp
+        if decision.completion is not None and decision.new_input is not None and decision.completion.members["OrchestrationStatus"] == "ContinuedAsNew":
+            await self._continue_as_new(session, state, fresh, new, decision, batch, consumed)
+            return
+        if decision.custom_status is not None:
+            partition.custom_status = decision.custom_status
+        elif fresh is not None:
+            partition.custom_status = "null"
+        await self._commit(partition, fresh, new, decision.scheduled, consumed)
+        for event in partition.events:
+            event.played = event.played or event.kind in MESSAGES
+        _mark_generation_played(partition.events)
+        session.state = state
+        session.play = False
+        session.answer, session.quiet = answer, decision.quiet
+        _apply(state, decision, partition, stamp)
+        await self._act(session, decision.scheduled)
+        self._effects.changed(session)
+
+    async def continue_interrupted(self, session: Session, completion: Event) -> None:
+        """Goes on where a crash cut a continue-as-new in two: its messages are sent, the next generation is not there yet."""
+        assert session.partition is not None
+        await self._generation(session, session.state, completion.members.get("Result"), [], [])
+
+    # ---- what came
+
+    def _accept(self, session: Session, batch: Sequence[Mail]) -> tuple[InstanceState | None, list[Event], list[str]]:
+        """Sorts a batch: the execution to start if one is, the events for the current execution, and the rows to delete."""
+        partition = session.partition
+        assert partition is not None
+        fresh: InstanceState | None = None
+        events: list[Event] = []
+        consumed: list[str] = []
+        live = bool(partition.events) and partition.execution_id == session.state.execution_id and not session.state.is_terminal
+        for mail in batch:
+            if mail.row is not None:
+                consumed.append(mail.row)
+            if mail.start is not None:
+                if live or fresh is not None:
+                    self._log.warning(
+                        "sub-orchestration id '%s' is in use twice at the same time: the second one starts when the first has ended", session.id
+                    )
+                    session.parked.append(mail)
+                else:
+                    fresh = mail.start
+            elif mail.event is not None and (live or fresh is not None):
+                current = fresh.execution_id if fresh is not None else partition.execution_id
+                if mail.execution_id in (None, current):
+                    events.append(mail.event)
+        return fresh, events, consumed
+
+    def _is_quiet(self, session: Session, accepted: Sequence[Event]) -> bool:
+        if not session.quiet or session.state.status == "Suspended":
+            return False
+        answered = set()
+        for event in accepted:
+            if event.kind not in (Kind.TaskCompleted, Kind.SubOrchestrationInstanceCompleted) or event.task_id not in session.quiet:
+                return False
+            answered.add(event.task_id)
+        return len(answered) == len(accepted) and len(answered) < len(session.quiet)
+
+    # ---- asking
+
+    def _frame(self, state: InstanceState, events: Sequence[Event]) -> Frame:
+        parent = execution_started(events).members.get("ParentInstance")
+        return Frame(
+            instance_id=state.instance_id,
+            execution_id=state.execution_id,
+            name=state.name,
+            parent_id=parent["OrchestrationInstance"]["InstanceId"] if parent else None,
+            known=self._known,
+            max_actions=self._settings.max_actions,
+        )
+
+    async def _ask(self, session: Session, state: InstanceState, events: Sequence[Event]) -> Answer:
+        function = self._functions.get(state.name.lower())
+        if function is None:
+            return failed_answer(state.name, self._known.unknown_text("orchestrator", state.name))
+        context = context_json(events, state, self._settings)
+        invocation = Invocation(
+            function=function.name,
+            arguments=self._arguments(function, context),
+            invocation_id=str(uuid.uuid4()),
+            instance_id=state.instance_id,
+        )
+        async with self._slots:
+            began = time.monotonic()
+            result = await self._invoker.invoke(invocation)
+            session.python_seconds = time.monotonic() - began
+        return read_answer(state.name, result)
+
+    def _report(self, state: InstanceState, decision: Decision) -> None:
+        for note in decision.notes:
+            if note.startswith("error: "):
+                self._log.error("%s (%s): %s", state.instance_id, state.name, note.removeprefix("error: "))
+            else:
+                self._log.info("%s (%s): %s", state.instance_id, state.name, note)
+
+    # ---- committing
+
+    async def _append(self, partition: Partition, new: list[Event], consumed: Sequence[str]) -> None:
+        await self._store.commit(partition, [*new, Event(Kind.OrchestratorCompleted)], consumed=consumed)
+        for event in new:
+            event.played = event.kind in MESSAGES
+
+    async def _commit(
+        self, partition: Partition, fresh: InstanceState | None, new: list[Event], scheduled: list[Event], consumed: Sequence[str]
+    ) -> None:
+        rows = [*new, *scheduled]
+        closed = fresh is None and not new and partition.events[-1].kind is Kind.OrchestratorCompleted
+        if scheduled or not closed:
+            rows.append(Event(Kind.OrchestratorCompleted))
+        if fresh is None:
+            if rows:
+                await self._store.commit(partition, rows, consumed=consumed)
+            return
+        first = rows
+        if len(rows) + len(consumed) > _FIRST_COMMIT_ROWS:
+            first = new  # what came; what it led to follows in a commit of its own, or is decided again after a crash
+        await self._store.commit(partition, first, consumed=consumed, execution_id=fresh.execution_id)
+        if len(first) < len(rows):
+            await self._store.commit(partition, rows[len(first) :])
+
+    async def _continue_as_new(
+        self,
+        session: Session,
+        state: InstanceState,
+        fresh: InstanceState | None,
+        new: list[Event],
+        decision: Decision,
+        batch: Sequence[Mail],
+        consumed: list[str],
+    ) -> None:
+        partition = session.partition
+        assert partition is not None
+        if decision.custom_status is not None:
+            partition.custom_status = decision.custom_status
+        session.state = state
+        await self._effects.row_settled(session)
+        carried = decision.carried
+        if any(event.kind is Kind.EventSent for event in decision.scheduled):
+            # The messages must be in a committed history before they are sent, and the next generation would overwrite it.
+            later = [mail for mail in batch if mail.event is not None and any(mail.event is event for event in carried)]
+            kept = {mail.row for mail in later}
+            old = [event for event in new if not any(event is other for other in carried)]
+            await self._commit(partition, fresh, old, decision.scheduled, [row for row in consumed if row not in kept])
+            await self._act(session, [event for event in decision.scheduled if event.kind is Kind.EventSent])
+            session.mail.extendleft(reversed(later))
+            carried, consumed = [], []
+        await self._generation(session, state, decision.new_input, carried, consumed)
+
+    async def _generation(
+        self, session: Session, state: InstanceState, new_input: str | None, carried: Sequence[Event], consumed: Sequence[str]
+    ) -> None:
+        partition = session.partition
+        assert partition is not None
+        now = now_text()
+        state.execution_id = new_execution_id()
+        state.input, state.generation, state.created, state.updated = new_input, None, now, now
+        state.status, state.output = "Running", None
+        state.custom_status = partition.custom_status
+        events = [
+            Event(Kind.OrchestratorStarted, timestamp=now),
+            start_event(state, now),
+            *(Event(Kind.EventRaised, event.members, timestamp=event.timestamp) for event in carried),
+            Event(Kind.OrchestratorCompleted),
+        ]
+        await self._store.commit(partition, events, consumed=consumed, execution_id=state.execution_id)
+        session.answer, session.quiet, session.play, session.in_flight = None, frozenset(), True, 0
+        self._effects.changed(session)
+
+    # ---- acting
+
+    async def _act(self, session: Session, scheduled: Sequence[Event]) -> None:
+        state, partition = session.state, session.partition
+        assert partition is not None
+        sent = False
+        for event in scheduled:
+            if event.kind is Kind.TaskScheduled:
+                self._effects.activity(session, activity_call(state, event))
+            elif event.kind is Kind.TimerCreated:
+                self._effects.timer(session, event)
+            elif event.kind is Kind.SubOrchestrationInstanceCreated:
+                self._effects.child(state, event)
+            elif event.kind is Kind.EventSent:
+                await self._effects.send(event)
+                sent = True
+        if sent:
+            await self._store.mark_sent(partition)
+
+
+def activity_call(state: InstanceState, scheduled: Event) -> ActivityCall:
+    """The call that a `TaskScheduled` asks for."""
+    text = (scheduled.private or {}).get("TaskInput", "null")
+    return ActivityCall(state.instance_id, state.execution_id, scheduled.id, str(scheduled.members["Name"]), text)
+
+
+def _mark_generation_played(events: Sequence[Event]) -> None:
+    """After continue-as-new the history begins closed; upstream marks that first `OrchestratorCompleted` as played."""
+    for event in events[2:]:
+        if event.kind is Kind.OrchestratorCompleted:
+            event.played = True
+        if event.kind is not Kind.EventRaised:
+            return
+
+
+def _apply(state: InstanceState, decision: Decision, partition: Partition, stamp: str) -> None:
+    state.updated = stamp
+    state.custom_status = partition.custom_status
+    completion = decision.completion
+    if completion is not None:
+        state.status = completion.members["OrchestrationStatus"]
+        state.output = completion.members.get("Result")
+        state.completed = stamp
+        return
+    state.status = "Suspended" if decision.suspended else "Running"
+    if decision.reason is not None:
+        state.output = decision.reason

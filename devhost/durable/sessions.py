@@ -1,0 +1,74 @@
+"""What the dispatcher keeps of one live instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from devhost.durable.answers import Answer
+from devhost.durable.episode import RESPONSES
+from devhost.durable.history import Event
+from devhost.durable.state import InstanceState
+from devhost.durable.store import MAX_CONSUMED, Partition
+
+FULL = 90
+"""Events that make it pointless to wait for more: a transaction holds 99 rows."""
+
+
+@dataclass(slots=True)
+class Mail:
+    """Something for an instance: an event, or the start of an execution."""
+
+    event: Event | None = None
+    execution_id: str | None = None
+    """The execution it is for; None for whichever runs."""
+    row: str | None = None
+    """The message row to delete when it is consumed."""
+    start: InstanceState | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """One instance with its history, its mail, and at most one episode at a time."""
+
+    state: InstanceState
+    partition: Partition | None = None
+    """None until loaded, and again after a failed write."""
+    mail: deque[Mail] = field(default_factory=deque)
+    parked: deque[Mail] = field(default_factory=deque)
+    """Starts of further children with this id, which run one after the other."""
+    task: asyncio.Task[None] | None = None
+    answer: Answer | None = None
+    quiet: frozenset[int] = frozenset()
+    play: bool = False
+    """Whether Python has to be asked although no mail has come."""
+    row_is_pending: bool = True
+    in_flight: int = 0
+    """Activities queued or running for this instance."""
+    python_seconds: float = 0.0
+    """How long the last answer took."""
+    failures: int = 0
+    full: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is no reason to wait for more mail."""
+    gone: bool = False
+    """Purged: whatever still arrives is dropped."""
+
+    @property
+    def id(self) -> str:
+        return self.state.instance_id
+
+    def post(self, mail: Mail) -> None:
+        self.mail.append(mail)
+        if mail.event is None or mail.event.kind not in RESPONSES or len(self.mail) >= FULL or self.in_flight == 0:
+            self.full.set()
+
+    def take(self) -> list[Mail]:
+        """Everything that has come, up to the number of message rows that one commit can delete."""
+        taken: list[Mail] = []
+        rows = 0
+        while self.mail and rows < MAX_CONSUMED:
+            mail = self.mail.popleft()
+            rows += mail.row is not None
+            taken.append(mail)
+        return taken

@@ -1,0 +1,155 @@
+"""Loads the app module, once, and finds its functions; collects every reason why the real host would load none of them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import azure.functions as func
+
+from devhost.worker.signatures import Signature, check_signature
+
+_SCRIPT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_\-]*\.py")
+_DURABLE_BODY = {"orchestrationTrigger": "orchestrator_function", "entityTrigger": "entity_function"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedFunction:
+    """A function ready to be called."""
+
+    name: str
+    call: Callable[..., Any]
+    is_async: bool
+    signature: Signature
+    bindings: list[Mapping[str, Any]]
+    retry: Mapping[str, Any] | None
+    script_file: str
+    directory: str
+
+    def as_metadata(self) -> dict[str, Any]:
+        """The fields of `devhost.functions.FunctionMetadata`, as JSON."""
+        return {
+            "name": self.name,
+            "bindings": self.bindings,
+            "is_async": self.is_async,
+            "script_file": self.script_file,
+            "entry_point": getattr(self.call, "__name__", self.name),
+            "retry": self.retry,
+            "warnings": list(_warnings(self)),
+        }
+
+
+@dataclass(slots=True)
+class Index:
+    """All functions of the app; with `problems` the app does not load."""
+
+    functions: dict[str, IndexedFunction] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def index_app(app_dir: Path, script: str) -> Index:
+    """Imports `script` from `app_dir` and indexes the one app object in it. Never raises on account of user code."""
+    index = Index()
+    if not _SCRIPT_NAME.fullmatch(script):
+        index.problems.append(f"PYTHON_SCRIPT_FILE_NAME={script!r} is not the name of a Python file such as function_app.py")
+        return index
+    if not (app_dir / script).is_file():
+        index.problems.append(f"no {script} in {app_dir}: a Functions app of the v2 (decorator) model is needed")
+        return index
+    try:
+        module = importlib.import_module(Path(script).stem)
+    except Exception as error:
+        index.problems.append(f"{script} cannot be imported: {describe_import_error(error, app_dir)}")
+        return index
+    apps = [(name, value) for name, value in vars(module).items() if isinstance(value, func.FunctionRegister)]
+    if len(apps) != 1:
+        found = f"more than one app object: {', '.join(name for name, _ in apps)}" if apps else "no app object"
+        index.problems.append(f"{script} has {found}; exactly one top-level FunctionApp or DFApp is needed")
+        return index
+    for function in _functions_of(apps[0][1], index.problems):
+        _add(index, function, module, app_dir, script)
+    return index
+
+
+def _functions_of(app: Any, problems: list[str]) -> list[Any]:
+    """What `get_functions` returns; when it raises, each builder is asked alone, so that every problem is seen."""
+    try:
+        return list(app.get_functions())
+    except Exception as error:
+        seen = len(problems)
+        for builder in getattr(app, "_function_builders", ()):
+            try:
+                builder.build(app.auth_level)
+            except Exception as builder_error:
+                problems.append(str(builder_error))
+        if len(problems) == seen:
+            problems.append(str(error))
+        return []
+
+
+def _add(index: Index, function: Any, module: ModuleType, app_dir: Path, script: str) -> None:
+    name = str(function.get_function_name())
+    bindings: list[Mapping[str, Any]] = [json.loads(text) for text in function.get_raw_bindings()]
+    user_function = function.get_user_function()
+    signature, problems = check_signature(user_function, bindings)
+    index.problems += [f"cannot load the {name} function: {problem}" for problem in problems]
+    retry = function.get_settings_dict("retry_policy")
+    index.functions[name] = IndexedFunction(
+        name=name,
+        call=user_function,
+        is_async=inspect.iscoroutinefunction(user_function),
+        signature=signature,
+        bindings=bindings,
+        retry=retry and {key: str(value) for key, value in retry.items() if value is not None},
+        script_file=script,
+        directory=str(app_dir),
+    )
+
+
+def _warnings(function: IndexedFunction) -> list[str]:
+    """What loads on the real host and cannot work there."""
+    kind = next((str(b["type"]) for b in function.bindings if str(b["type"]).endswith("Trigger")), "")
+    body = getattr(function.call, _DURABLE_BODY.get(kind, ""), None)
+    warnings = []
+    if kind == "orchestrationTrigger" and body is not None and not inspect.isgeneratorfunction(inspect.unwrap(body)):
+        if inspect.iscoroutinefunction(body) or inspect.isasyncgenfunction(body):
+            warnings.append("an orchestrator must be a generator function (def with yield), not async: it will fail when it runs")
+        else:
+            warnings.append("the orchestrator is not a generator function (it has no yield), so it can schedule nothing")
+    if kind == "entityTrigger" and body is not None and inspect.iscoroutinefunction(body):
+        warnings.append("an entity must not be async: its coroutine is never awaited, and every operation will return null")
+    if any(binding["type"] == "durableClient" for binding in function.bindings):
+        client_function = getattr(function.call, "client_function", None)
+        if client_function is not None and not inspect.iscoroutinefunction(client_function):
+            warnings.append("a function with a durable client must be async def: it will fail when it is called")
+    return warnings
+
+
+def describe_import_error(error: BaseException, app_dir: Path) -> str:
+    """The error and the places in the app's own files that led to it, on one line each, without a traceback."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({_relative(error.filename or '', app_dir)}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_app_file(frame.filename, app_dir)]
+    places = " -> ".join(f"{_relative(frame.filename, app_dir)} line {frame.lineno}" for frame in own)
+    missing = isinstance(error, ModuleNotFoundError) and error.name
+    hint = f" (is it installed in {sys.prefix}?)" if missing else ""
+    return f"{type(error).__name__}: {error}{hint}" + (f" [{places}]" if places else "")
+
+
+def _is_app_file(filename: str, app_dir: Path) -> bool:
+    path = Path(filename)
+    return path.is_relative_to(app_dir) and "site-packages" not in path.parts
+
+
+def _relative(filename: str, app_dir: Path) -> str:
+    return str(Path(filename).relative_to(app_dir)) if Path(filename).is_relative_to(app_dir) else filename

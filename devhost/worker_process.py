@@ -1,0 +1,253 @@
+"""The host's view of one worker process: starting it, calling it, noticing its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devhost.functions import FunctionMetadata
+from devhost.invocation import Failed, Invocation, Succeeded, WorkerLost
+from devhost.logs import is_shown
+from devhost.wire import FrameDecoder, FrameReader, call_frame, plain_frame, read_outcome
+
+_ENTRY = Path(__file__).parent / "worker" / "__main__.py"
+_console = logging.getLogger("Host.Function.Console")
+_LINE_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIndex:
+    """What a worker found in the app."""
+
+    functions: tuple[FunctionMetadata, ...]
+    problems: tuple[str, ...]
+    threads: int
+    """How many sync functions run at a time in one worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLaunch:
+    """How workers of this app are started."""
+
+    app_dir: Path
+    environment: Mapping[str, str]
+    """The whole environment of the process."""
+    python: str = sys.executable
+
+
+class WorkerProcess(asyncio.Protocol):
+    """One worker. Calls go out over `invoke`; `ended` is set, and every open call fails, as soon as the process or its socket ends."""
+
+    def __init__(self, on_end: Callable[[WorkerProcess], None]) -> None:
+        self._on_end = on_end
+        self._decoder = FrameDecoder()
+        self._transport: asyncio.Transport | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._calls: dict[int, asyncio.Future[Succeeded | Failed]] = {}
+        self._next_number = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.index: asyncio.Future[WorkerIndex] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+        self.exit_code: int | None = None
+        self.is_stopping = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    @property
+    def open_calls(self) -> int:
+        return len(self._calls)
+
+    async def start(self, launch: WorkerLaunch) -> None:
+        """Starts the process; `index` gets a result once it has loaded the app."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        ours.setblocking(False)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                launch.python, str(_ENTRY), str(theirs.fileno()), str(launch.app_dir),
+                cwd=launch.app_dir, env={**launch.environment, "PYTHONUNBUFFERED": "1"}, pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+                limit=_LINE_LIMIT, start_new_session=True,
+            )  # fmt: skip
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self, sock=ours)
+        process = self._process
+        assert process.stdout is not None and process.stderr is not None
+        readers = [
+            loop.create_task(_forward_lines(process.stdout, from_stderr=False)),
+            loop.create_task(_forward_lines(process.stderr, from_stderr=True)),
+        ]
+        self._tasks = [*readers, loop.create_task(self._watch(readers))]
+
+    async def _watch(self, readers: list[asyncio.Task[None]]) -> None:
+        assert self._process is not None
+        self.exit_code = await self._process.wait()
+        await asyncio.wait(readers, timeout=1)
+        for reader in readers:
+            reader.cancel()
+        self._end()
+
+    # The socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=4 << 20)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for frame in self._decoder.feed(data):
+            self._accept(frame)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._writable.set()
+        self._fail_calls()
+        if self._process is not None and self._process.returncode is None and not self.is_stopping:
+            self.kill()
+
+    def _accept(self, frame: FrameReader) -> None:
+        header = frame.header
+        kind = header["k"]
+        if kind == "log":
+            _forward_log(header)
+        elif kind == "ready":
+            if not self.index.done():
+                self.index.set_result(_read_index(header))
+        else:
+            call = self._calls.pop(header["n"], None)
+            if call is not None and not call.done():
+                call.set_result(read_outcome(frame))
+
+    # Calls
+
+    async def invoke(self, invocation: Invocation) -> Succeeded | Failed:
+        """Runs one call.
+
+        Raises:
+            WorkerLost: the process ended before it answered.
+        """
+        if not self._writable.is_set():
+            await self._writable.wait()
+        if self._transport is None or self._transport.is_closing():
+            raise WorkerLost(f"the worker is gone; {invocation.function} was not started")
+        number = self._next_number = self._next_number + 1
+        answer: asyncio.Future[Succeeded | Failed] = asyncio.get_running_loop().create_future()
+        self._calls[number] = answer
+        self._transport.write(call_frame(number, invocation))
+        try:
+            return await answer
+        finally:
+            self._calls.pop(number, None)
+
+    def _fail_calls(self) -> None:
+        for call in list(self._calls.values()):
+            if not call.done():
+                call.set_exception(WorkerLost("the worker process ended before the function did"))
+
+    # The end
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Asks the worker to leave, and kills it when it does not."""
+        self.is_stopping = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(plain_frame({"k": "stop"}))
+        try:
+            await asyncio.wait_for(self.ended.wait(), grace_seconds)
+        except TimeoutError:
+            self.kill()
+            await self.ended.wait()
+
+    def kill(self) -> None:
+        """Ends the worker, and what user code started in it, at once."""
+        if self._process is not None and self._process.returncode is None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def _end(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        self._fail_calls()
+        if not self.index.done():
+            self.index.set_exception(WorkerLost(f"the worker process ended with {describe_exit(self.exit_code)} before it had loaded the app"))
+            self.index.exception()  # somebody may have stopped waiting
+        self.ended.set()
+        self._on_end(self)
+
+
+def describe_exit(code: int | None) -> str:
+    """`exit code 3`, or the signal's name."""
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _read_index(header: Mapping[str, Any]) -> WorkerIndex:
+    functions = tuple(
+        FunctionMetadata(
+            name=item["name"],
+            bindings=tuple(item["bindings"]),
+            is_async=item["is_async"],
+            script_file=item["script_file"],
+            entry_point=item["entry_point"],
+            retry=item["retry"],
+            warnings=tuple(item["warnings"]),
+        )
+        for item in header["functions"]
+    )
+    return WorkerIndex(functions, tuple(header["problems"]), header["threads"])
+
+
+def _forward_log(header: Mapping[str, Any]) -> None:
+    function = header.get("f")
+    # Records of library loggers are the function's too; outside a call they are the worker's
+    category = f"Function.{function}.User" if function else "Worker"
+    if is_shown(category, header["l"]):
+        fields = {"function": function, "invocation_id": header.get("i"), "instance_id": header.get("o"), "source": header["c"]}
+        logging.getLogger(category).log(header["l"], "%s", header["m"], extra=fields)
+
+
+async def _forward_lines(stream: asyncio.StreamReader, *, from_stderr: bool) -> None:
+    """Logs what user code prints, line by line, with upstream's guess at the level of stderr lines."""
+    while True:
+        try:
+            line = await stream.readuntil(b"\n")
+        except asyncio.IncompleteReadError as end:
+            line = end.partial
+        except asyncio.LimitOverrunError:
+            line = await stream.read(_LINE_LIMIT)
+        if not line:
+            return
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        level = logging.INFO
+        if from_stderr:
+            lower = text.lower()
+            if any(word in lower for word in ("error", "fail", "severe")):
+                level = logging.ERROR
+            elif "warn" in lower:
+                level = logging.WARNING
+        _console.log(level, "%s", text)

@@ -1,0 +1,62 @@
+"""The Functions app: reads the registries and applies every Azure decorator. No logic lives here.
+
+Nothing in this file is annotated beyond plain classes, because the Functions worker refuses a whole app for one signature it cannot read.
+"""
+
+import os
+from pathlib import Path
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from activities import ACTIVITIES
+from orchestrators import ORCHESTRATORS
+from tidemill.api.app import ApiApp
+from tidemill.api.dispatch import dispatch
+from tidemill.api.durable_engine import DurableEngine
+from tidemill.api.http import ApiRequest
+from tidemill.api.plan_summary import PlanSummaries
+from tidemill.api.route import function_names
+from tidemill.api.routes import ROUTES
+from tidemill.execution.runtime import Runtime
+from tidemill.messages.registry import prove_registered
+from tidemill.settings import Settings
+
+prove_registered(ACTIVITIES, ORCHESTRATORS)
+
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+runtime = Runtime.from_settings(Settings.from_environment(os.environ, project=Path(__file__).resolve().parent))
+plans = PlanSummaries()
+
+
+def add_orchestrator(name, orchestrator):
+    @app.function_name(name)
+    @app.orchestration_trigger(context_name="context", orchestration=name)
+    def run_orchestrator(context):
+        return orchestrator(context)
+
+
+def add_activity(name, activity):
+    @app.function_name(name)
+    @app.activity_trigger(input_name="payload", activity=name)
+    def run_activity(payload):
+        return activity.answer(runtime, payload)
+
+
+def add_route(name, template):
+    @app.function_name(name)
+    @app.route(route=template)
+    @app.durable_client_input(client_name="client")
+    async def answer(req: func.HttpRequest, client) -> func.HttpResponse:
+        request = ApiRequest.of(req.method, req.url, query=req.params, headers=req.headers, body=req.get_body())
+        reply = await dispatch(ApiApp(runtime=runtime, engine=DurableEngine(client), plans=plans), request)
+        return func.HttpResponse(reply.body, status_code=reply.status, headers=dict(reply.headers), mimetype=reply.media_type)
+
+
+for each_name, each_orchestrator in ORCHESTRATORS.items():
+    add_orchestrator(each_name, each_orchestrator)
+for each_name, each_activity in ACTIVITIES.items():
+    add_activity(each_name, each_activity)
+for each_name, each_template in function_names(ROUTES).items():
+    add_route(each_name, each_template)
+add_route("unknown_route", "{*path}")

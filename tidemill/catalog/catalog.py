@@ -1,0 +1,232 @@
+"""The catalog of one branch: what every unit holds, now and at any time before; who put it there; and the one way to change it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from tidemill.catalog import branches
+from tidemill.catalog.asof import resolve
+from tidemill.catalog.commit import commit, fence
+from tidemill.catalog.diff import Change, diff
+from tidemill.catalog.log import Log
+from tidemill.catalog.objects import Snapshot, decode
+from tidemill.catalog.snapshots import Snapshots, instant
+from tidemill.catalog.tree import Nodes, assets, lookup, scan
+from tidemill.catalog.writer import MAIN, Author, Committed, Position, Writer, exists
+from tidemill.model.facts import Entry, Record
+from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
+from tidemill.storage.base import BlobStore
+from tidemill.storage.objects import Objects
+
+__all__ = ["Catalog", "CatalogView", "Change", "Committed", "Position"]
+
+class CatalogView(NamedTuple):
+    """All units as of one snapshot: frozen, so every question asked of it is answered from the same state."""
+
+    number: int
+    """The log entry it shows; 0 before the first."""
+    snapshot: str
+    """The snapshot's hash; empty before the first."""
+    root: str
+    nodes: Nodes
+
+    def entry(self, unit: UnitKey) -> Entry | None:
+        """What a unit holds, or None."""
+        return lookup(self.nodes, self.root, unit)
+
+    def entries(self, asset: AssetKey) -> Mapping[PartitionKey, Entry]:
+        """The partitions of an asset that hold something, in order."""
+        return {unit.partition: entry for unit, entry in scan(self.nodes, self.root, asset)}
+
+    def all_entries(self) -> Mapping[UnitKey, Entry]:
+        """Every unit that holds something, in order."""
+        return dict(scan(self.nodes, self.root))
+
+    def assets(self) -> tuple[AssetKey, ...]:
+        """The assets that hold something, in order."""
+        return tuple(assets(self.nodes, self.root))
+
+
+class Catalog:
+    """One branch of a store's catalog. Safe to share between threads; any number of processes may write.
+
+    It holds no state that matters: everything is in the store. It has no clock: instants are arguments.
+
+    Args:
+        store: where everything rests.
+        branch: which branch to read and write.
+        objects: the store's objects, if the caller has them open already.
+    """
+
+    def __init__(self, store: BlobStore, *, branch: str = MAIN, objects: Objects | None = None) -> None:
+        self.store = store
+        self.branch = branch
+        self.objects = objects or Objects(store)
+        self.nodes = Nodes(self.objects)
+        self.snapshots = Snapshots(self.objects)
+        self._writer = Writer(self.nodes, self.snapshots, Log(store, branch))
+        self._record = functools.lru_cache(maxsize=4096)(self._read_record)
+
+    def head(self) -> Position:
+        """Where the branch is now; number 0 if nothing was ever committed."""
+        return self._writer.head()
+
+    def on(self, branch: str) -> Catalog:
+        """The same store's catalog on another branch; what was read already is shared."""
+        other = Catalog(self.store, branch=branch, objects=self.objects)
+        other.nodes, other.snapshots = self.nodes, self.snapshots
+        other._writer = Writer(self.nodes, self.snapshots, Log(self.store, branch))
+        other._record = self._record
+        return other
+
+    def position(self, number: int) -> Position:
+        """A place in the log that is known to exist.
+
+        Raises:
+            IntegrityError: it does not.
+        """
+        return self._writer.at(number)
+
+    def view(self, at: int | None = None) -> CatalogView:
+        """Everything as of a log entry; as of now if None."""
+        place = self.head() if at is None else self._writer.at(at)
+        return CatalogView(place.number, place.hash, place.root, self.nodes)
+
+    def commit(
+        self,
+        changes: Mapping[UnitKey, Entry | None],
+        *,
+        base: int,
+        expected: Mapping[UnitKey, Entry | None] | None = None,
+        run_id: str = "",
+        author: str,
+        reason: str,
+        at: datetime,
+        part: str = "",
+    ) -> Committed:
+        """Sets (an entry) or removes (None) units, all or nothing.
+
+        Idempotent: called again for the same run, part and base it finds what it committed and returns that. After `StoreUnavailable` the
+        outcome is unknown: call again. If every unit holds already what it should, nothing is written and the head is returned.
+
+        Args:
+            changes: what each unit shall hold.
+            base: the log number the changes were planned on. Everything after it is looked at.
+            expected: what units must hold for the commit to make sense; also units that are only read. A changed unit that is not in it must hold what
+                it held at `base`.
+            run_id: the run that commits; empty for a person.
+            author: who; shown in the history.
+            reason: why; shown in the history.
+            at: when.
+            part: tells several commits of one run apart.
+
+        Raises:
+            CatalogConflict: a unit holds neither what is expected nor what it shall hold.
+            RunFenced: the run was fenced after `base`.
+            IntegrityError: the store is damaged, or older than `base`.
+            StoreUnavailable: the outcome is unknown.
+        """
+        who = Author(author, reason, instant(at))
+        return commit(self._writer, changes, base=base, expected=expected or {}, run_id=run_id, author=who, part=part)
+
+    def fence(self, run_id: str, *, author: str, reason: str, at: datetime) -> Committed:
+        """Shuts a run out: once this returns, nothing of the run that was not committed before ever is, not even by a frozen worker that wakes up.
+
+        Raises:
+            StoreUnavailable: the outcome is unknown; call again (a second fence does no harm).
+        """
+        return fence(self._writer, run_id, Author(author, reason, instant(at)))
+
+    def rollback(self, to: int, *, author: str, reason: str, at: datetime, base: int | None = None) -> Committed:
+        """Makes every unit hold what it held at a log entry. Itself a commit, so it can be rolled back too; costs nothing but what differs.
+
+        Args:
+            to: the log number to go back to.
+            author: who; shown in the history.
+            reason: why; shown in the history.
+            at: when.
+            base: the head that was looked at when deciding; None rolls back whatever is there.
+
+        Raises:
+            CatalogConflict: the branch has moved on from `base`.
+            StoreUnavailable: the outcome is unknown; call again.
+        """
+        return branches.rollback(self._writer, self._writer.at(to), Author(author, reason, instant(at)), base=base)
+
+    def create_branch(self, name: str, *, author: str, reason: str, at: datetime, start: int | None = None) -> Committed:
+        """Makes a branch that starts where this one is, or was at a log entry.
+
+        Raises:
+            PlanError: the name is taken, or nothing was ever committed here.
+            InvalidKey: it is not a branch name.
+        """
+        origin = self.head() if start is None else self._writer.at(start)
+        return branches.create(self.on(name)._writer, origin, Author(author, reason, instant(at)))
+
+    def branches(self) -> dict[str, Position]:
+        """The branches that exist and where they are, by name."""
+        found = {name: self.on(name)._writer.last() for name in branches.names(self.store)}
+        return {name: last for name, last in found.items() if exists(last)}
+
+    def merge(self, source: str, *, author: str, reason: str, at: datetime) -> Committed:
+        """Takes over what changed on another branch since the two last had everything in common.
+
+        Units changed here only stay; units changed on both sides to the same are fine.
+
+        Raises:
+            CatalogConflict: both changed a unit, to different things; both writers are named. Nothing is merged.
+            NotFound: one of the branches does not exist.
+            StoreUnavailable: the outcome is unknown; call again (what is merged already is not merged twice).
+        """
+        return branches.merge(self._writer, self.on(source)._writer, Author(author, reason, instant(at)))
+
+    def delete_branch(self, name: str, *, author: str, reason: str, at: datetime) -> Committed:
+        """Ends a branch; its log stays, what only it reached becomes garbage.
+
+        Raises:
+            PlanError: it is `main`.
+            NotFound: it does not exist.
+        """
+        return branches.delete(self.on(name)._writer, Author(author, reason, instant(at)))
+
+    def history(self, limit: int = 100, *, before: int | None = None) -> list[Position]:
+        """The latest places of the log, newest first.
+
+        Args:
+            limit: how many at most.
+            before: only places below this number.
+        """
+        newest = self.head().number if before is None else before - 1
+        return [self._writer.at(number) for number in range(newest, max(newest - limit, 0), -1)]
+
+    def resolve(self, text: str) -> Position:
+        """The place of the log that a number, snapshot, instant or run id means; see `asof.resolve`.
+
+        Raises:
+            NotFound: it means nothing here.
+        """
+        return resolve(self._writer, text)
+
+    def diff(self, before: int, after: int | None = None) -> list[Change]:
+        """The units that differ between two log entries (0 is the beginning), in order; up to now if `after` is None."""
+        return diff(self.nodes, self.view(before).root, self.view(after).root)
+
+    def diff_branch(self, other: str) -> list[Change]:
+        """The units that differ between this branch (before) and another (after), in order."""
+        return diff(self.nodes, self.head().root, self.on(other).head().root)
+
+    def record(self, record: str) -> Record:
+        """The materialization or observation with this hash.
+
+        Raises:
+            IntegrityError: it is missing or damaged.
+            MessageError: a later version wrote it.
+        """
+        return self._record(record)
+
+    def _read_record(self, record: str) -> Record:
+        found: Record = decode(self.objects.get(record), Record, f"Record {record}")
+        return found

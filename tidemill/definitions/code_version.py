@@ -1,0 +1,309 @@
+"""Code versions: when has the logic of an asset changed?
+
+The automatic version is a hash over the normal form of the function and of everything written in the same project that it reaches: functions,
+classes and constants of its module and of modules it imports, decorators and defaults included. What is installed from elsewhere counts by
+its name only. Comments, formatting, docstrings and the asset's own declaration do not count, except for what its partitions mean and the
+schema its result must have. Names of reached symbols are dotted module names, so no path of a machine gets in.
+
+What this cannot see: code chosen at run time (`getattr`, `importlib`), files, environment variables, and new releases of installed packages.
+An explicit `code_version` is for those; it replaces the automatic one.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import symtable
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from tidemill.definitions.partitions import PartitionsDefinition
+from tidemill.definitions.source import Imported, ModuleSource, Sources, normal_form, without_decorators
+from tidemill.definitions.sql import SqlText
+from tidemill.model.versions import canonical, digest
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, date, time, timedelta, pa.DataType, pa.Schema, pa.Field)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CodePart:
+    """One thing that a code version is made of."""
+
+    kind: str
+    """`function`, `value`, `import`, `captured`, `sql`, `partitions`, `schema`, `asset` or `explicit`."""
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeVersion:
+    """A version of an asset's logic and what went into it."""
+
+    version: str
+    parts: tuple[CodePart, ...]
+    """Sorted."""
+
+    def explain(self) -> list[str]:
+        """One line for each part: kind, name and the start of its hash."""
+        width = max((len(part.kind) for part in self.parts), default=0)
+        return [f"{part.kind:<{width}}  {part.name}  {part.digest[:12]}" for part in self.parts]
+
+
+class Unversionable(Exception):
+    """The version cannot be derived from the code. The message is a clause that says why; the author can give an explicit one."""
+
+
+def explicit_version(key: str, text: str) -> CodeVersion:
+    """The version an author wrote down. The asset's key is in it: two assets that both say `2` run different code."""
+    return CodeVersion(digest(canonical(["code/1", "explicit", key, text])), (CodePart("explicit", text, digest(text.encode())),))
+
+
+def sql_version(key: str, sql: SqlText, partitions: PartitionsDefinition | None, schema: pa.Schema | None) -> CodeVersion:
+    """The version of a query: its normal form and what its partitions and result mean."""
+    part = CodePart("sql", sql.file or key, digest(sql.normal.encode()))
+    # A file may be renamed; only the text in it counts.
+    return _version(
+        [CodePart("sql", "", part.digest), *_declared(partitions if sql.reads_partition else None, schema)],
+        [part, *_declared(partitions, schema)],
+    )
+
+
+def function_version(
+    key: str,
+    function: Callable[..., Any],
+    *,
+    takes_context: bool,
+    partitions: PartitionsDefinition | None,
+    schema: pa.Schema | None,
+    unwrap: Callable[[Any], Any] = lambda value: value,
+    sources: dict[str, Sources] | None = None,
+) -> CodeVersion:
+    """The version of a Python function.
+
+    Args:
+        key: the asset; counts only if the function can see it.
+        function: a function whose source can be read.
+        takes_context: whether it is given the context, and with it the asset's key and what a partition means.
+        partitions: the asset's partitions.
+        schema: what the result must look like.
+        unwrap: turns a captured declaration into its function, and returns anything else as it is.
+        sources: modules already parsed, by project; filled as more are read.
+
+    Raises:
+        Unversionable: its source cannot be read, or it captures something that has no version.
+    """
+    walk = _Walk({} if sources is None else sources, unwrap)
+    walk.function(inspect.unwrap(function))
+    parts = list(walk.parts())
+    if takes_context:
+        parts += [CodePart("asset", key, digest(key.encode())), *_declared(partitions, schema)]
+    else:
+        parts += _declared(None, schema)
+    return _version(parts, parts)
+
+
+def _declared(partitions: PartitionsDefinition | None, schema: pa.Schema | None) -> list[CodePart]:
+    parts = []
+    if partitions is not None:
+        parts.append(CodePart("partitions", partitions.rule(), digest(partitions.rule().encode())))
+    if schema is not None:
+        parts.append(CodePart("schema", "schema", digest(schema.to_string(show_field_metadata=False, show_schema_metadata=False).encode())))
+    return parts
+
+
+def _version(counted: Iterable[CodePart], shown: Iterable[CodePart]) -> CodeVersion:
+    return CodeVersion(
+        digest(canonical(["code/1", *([part.kind, part.name, part.digest] for part in sorted(counted))])), tuple(sorted(shown))
+    )
+
+
+class _Walk:
+    """Follows names from one function through a project."""
+
+    def __init__(self, sources: dict[str, Sources], unwrap: Callable[[Any], Any]) -> None:
+        self._sources = sources
+        self._unwrap = unwrap
+        self._parts: dict[tuple[str, str], str] = {}
+        self._seen: set[tuple[str, str]] = set()
+        self._queue: list[tuple[ModuleSource, Sources, str]] = []
+
+    def parts(self) -> Iterator[CodePart]:
+        """Everything found."""
+        for (kind, name), value in self._parts.items():
+            yield CodePart(kind, name, value)
+
+    def function(self, function: Any) -> None:
+        """Takes in a function object and everything it reaches."""
+        if not isinstance(function, types.FunctionType):
+            raise Unversionable(f"it is {type(function).__name__} and not a function written with `def`")
+        code = function.__code__
+        project = self._project(function.__module__, code.co_filename)
+        module = project.add(function.__module__, code.co_filename)
+        node = module.functions.get((code.co_firstlineno, code.co_name)) if module else None
+        if module is None or node is None:
+            raise Unversionable("its source cannot be read")
+        name = f"{module.name}.{function.__qualname__.replace('<locals>.', '')}"
+        if (module.name, function.__qualname__) in self._seen:
+            return
+        self._seen.add((module.name, function.__qualname__))
+        captured = dict(zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True))
+        self._node(module, project, node, ("function", name), hidden=captured)
+        for variable in sorted(captured):
+            self._captured(f"{name}.{variable}", captured[variable])
+        self._drain()
+
+    def _project(self, module: str, path: str) -> Sources:
+        top = module.split(".", 1)[0]
+        if top not in self._sources:
+            self._sources[top] = Sources(module, path)
+        return self._sources[top]
+
+    def _captured(self, name: str, value: Any) -> None:
+        value = self._unwrap(value)
+        if isinstance(value, types.FunctionType):
+            self.function(inspect.unwrap(value))
+        elif isinstance(value, types.ModuleType):
+            self._parts["import", value.__name__] = ""
+        else:
+            form = _plain_form(value)
+            if form is None:
+                raise Unversionable(f"it captures `{name.rsplit('.', 1)[-1]}`, a {type(value).__name__}, from the function around it")
+            self._parts["captured", name] = digest(form.encode())
+
+    def _drain(self) -> None:
+        while self._queue:
+            module, project, name = self._queue.pop()
+            statements = module.statements.get(name, [])
+            for index, statement in enumerate(statements):
+                kind = "function" if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else "value"
+                self._node(module, project, statement, (kind, f"{module.name}.{name}" + (f"#{index + 1}" if index else "")))
+
+    def _node(
+        self, module: ModuleSource, project: Sources, node: ast.stmt, part: tuple[str, str], hidden: Mapping[str, Any] | None = None
+    ) -> None:
+        plain = without_decorators(node, {each for each in getattr(node, "decorator_list", ()) if _is_ours(each, module)})
+        self._parts[part] = digest(canonical(normal_form(plain)))
+        attributes = _attributes(plain)
+        for name in sorted(_free_names(plain) - set(hidden or ())):
+            self._reach(module, project, name, attributes.get(name, {()}))
+        for each in ast.walk(plain):
+            if isinstance(each, ast.Import | ast.ImportFrom):  # inside the function
+                for name, target in module.imported(each):
+                    self._follow(project, target, attributes.get(name, {()}))
+
+    def _reach(self, module: ModuleSource, project: Sources, name: str, chains: set[tuple[str, ...]]) -> None:
+        if name in module.statements:
+            self._enqueue(module, project, name)
+        if name in module.imports:
+            self._follow(project, module.imports[name], chains)
+        elif name not in module.statements:
+            for star in module.stars:
+                source = project.module(star)
+                if source is not None and (name in source.statements or name in source.imports):
+                    self._reach(source, project, name, chains)
+                elif source is None and not hasattr(builtins, name):
+                    self._parts["import", f"{star}.*"] = ""
+
+    def _enqueue(self, module: ModuleSource, project: Sources, name: str) -> None:
+        if (module.name, name) not in self._seen:
+            self._seen.add((module.name, name))
+            self._queue.append((module, project, name))
+
+    def _follow(self, project: Sources, target: Imported, chains: set[tuple[str, ...]]) -> None:
+        """Goes through an import: to a symbol, or to the attributes that are used of a module."""
+        dotted = target.module if target.name is None else f"{target.module}.{target.name}"
+        if not project.owns(target.module):
+            self._parts["import", dotted] = ""
+            return
+        module = project.module(target.module)
+        if target.name is not None and target.name != "*":
+            if module is not None and (target.name in module.statements or target.name in module.imports or module.stars):
+                self._reach(module, project, target.name, chains)
+                return
+            module = project.module(dotted)
+        for chain in sorted(chains):
+            self._attribute(project, module, dotted, chain)
+
+    def _attribute(self, project: Sources, module: ModuleSource | None, dotted: str, chain: tuple[str, ...]) -> None:
+        """Goes from a module along `.a.b.c`; a module that is used as a whole counts as a whole."""
+        if chain:
+            submodule = project.module(f"{dotted}.{chain[0]}")
+            if submodule is not None and (module is None or chain[0] not in module.statements):
+                self._attribute(project, submodule, f"{dotted}.{chain[0]}", chain[1:])
+            elif module is not None:
+                self._reach(module, project, chain[0], {chain[1:]})
+            elif submodule is None:
+                self._parts["import", f"{dotted}.{chain[0]}"] = ""
+        elif module is not None:
+            for name in sorted({*module.statements, *module.imports}):
+                self._reach(module, project, name, {()})
+
+
+def _free_names(node: ast.stmt) -> set[str]:
+    """Names that a statement takes from its module: by the rules of the compiler for code, all of them for annotations."""
+    names: set[str] = set()
+    tables = [symtable.symtable(ast.unparse(node), "<source>", "exec")]
+    top = tables[0]
+    while tables:
+        table = tables.pop()
+        names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and (table is top or symbol.is_global())}
+        tables += table.get_children()
+    for each in ast.walk(node):
+        if isinstance(each, ast.arg | ast.AnnAssign) and each.annotation is not None:
+            names |= _names(each.annotation)
+        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.returns is not None:
+            names |= _names(each.returns)
+    return names
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
+def _attributes(node: ast.AST) -> dict[str, set[tuple[str, ...]]]:
+    """Name to the longest attribute chains it is used with: `a.b.c` gives `a` → `("b", "c")`, `a` alone gives `()`."""
+    chains: dict[str, set[tuple[str, ...]]] = {}
+    inner: set[int] = set()
+    for each in ast.walk(node):  # breadth first: an outer attribute comes before the name inside it
+        if isinstance(each, ast.Attribute | ast.Name) and id(each) not in inner:
+            chain: list[str] = []
+            value: ast.expr = each
+            while isinstance(value, ast.Attribute):
+                chain.append(value.attr)
+                value = value.value
+                inner.add(id(value))
+            if isinstance(value, ast.Name):
+                chains.setdefault(value.id, set()).add(tuple(reversed(chain)))
+    return chains
+
+
+def _is_ours(decorator: ast.expr, module: ModuleSource) -> bool:
+    """Whether a decorator is one of Tidemill's own, under whatever name it was imported."""
+    target: ast.expr = decorator.func if isinstance(decorator, ast.Call) else decorator
+    while isinstance(target, ast.Attribute):
+        target = target.value
+    imported = module.imports.get(target.id) if isinstance(target, ast.Name) else None
+    return imported is not None and imported.module.split(".", 1)[0] == "tidemill"
+
+
+def _plain_form(value: Any) -> str | None:
+    """A captured value as text that is the same in every process; None if it has no such text."""
+    if isinstance(value, _PLAIN):
+        return f"{type(value).__name__}:{value!r}" if not isinstance(value, pa.Schema) else f"Schema:{value.to_string()}"
+    if isinstance(value, PartitionsDefinition):
+        return repr(value)
+    if isinstance(value, dict):
+        items = [(_plain_form(key), _plain_form(each)) for key, each in value.items()]
+        return None if any(key is None or each is None for key, each in items) else f"dict:{items!r}"
+    if isinstance(value, list | tuple | set | frozenset):
+        forms = [_plain_form(each) for each in value]
+        if any(form is None for form in forms):
+            return None
+        return f"{type(value).__name__}:{forms if isinstance(value, list | tuple) else sorted(str(form) for form in forms)!r}"
+    return None
