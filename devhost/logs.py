@@ -72,11 +72,13 @@ class ConsoleFormatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
+        text, newline, rest = text.rstrip("\n").partition("\n")
+        rest = newline + rest
         origin = " ".join(_origin(record))
         if self._colour:
             suffix = f" \x1b[90m({origin})\x1b[0m" if origin else ""
-            return f"\x1b[90m[{time}]\x1b[0m \x1b[{_COLOURS.get(record.levelno, '0')}m{level}\x1b[0m: {text}{suffix}"
-        return f"[{time}] {level}: {text}" + (f" ({origin})" if origin else "")
+            return f"\x1b[90m[{time}]\x1b[0m \x1b[{_COLOURS.get(record.levelno, '0')}m{level}\x1b[0m: {text}{suffix}{rest}"
+        return f"[{time}] {level}: {text}" + (f" ({origin})" if origin else "") + rest
 
 
 def _origin(record: logging.LogRecord) -> list[str]:

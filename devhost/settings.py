@@ -122,11 +122,14 @@ class HostSettings:
             SettingsError: there is none.
         """
         setting = name or "AzureWebJobsStorage"
-        candidates = (f"AzureWebJobs{setting}", setting, f"ConnectionStrings__{setting}")
+        candidates = (f"AzureWebJobs{setting}", setting, f"ConnectionStrings__{setting}", f"ConnectionStrings:{setting}")
         for candidate in candidates:
             if found := self.environment.get(candidate):
                 return found
-        raise SettingsError(f"{place} needs a connection string, but the app setting {setting!r} is not set")
+        raise SettingsError(
+            f"{place}: the app setting {setting}, a storage connection string, is not set; "
+            "UseDevelopmentStorage=true stands for Azurite on its usual ports"
+        )
 
 
 def load_settings(app_dir: Path, process_environment: Mapping[str, str]) -> HostSettings:

@@ -78,7 +78,7 @@ def call(ctx: DurableContext, command: Command[ReplyT]) -> Steps[ReplyT]:
             yield ctx.create_timer(ctx.current_utc_datetime + timedelta(seconds=1 + 2**attempt))
         try:
             value = yield ctx.call_activity(command.activity, to_json(command))
-        except Exception as error:  # the SDK raises every task failure as a bare Exception
+        except Exception as error:  # noqa: BLE001 - the SDK raises every task failure as a bare Exception
             text = str(error)
             continue
         reply = unseal(command, value)

@@ -7,6 +7,7 @@ and larger plans go on in a new generation of the same instance.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -87,8 +88,6 @@ def _walk(ctx: DurableContext, run_id: str, tranche: Tranche, counts: Counts) ->
         ctx.set_custom_status({"phase": "running", "assets": counts.shown()})
         if fresh:
             yield ctx.task_any([*fresh, ctx.create_timer(ctx.current_utc_datetime)])
-        if progress.done:
-            break
         yield ctx.task_any([*(each.task for each in sent), *(each.timer for each in pauses), cancel])
         retries: list[Retry] = []
         for flight in [each for each in sent if each.task.is_completed]:
@@ -100,11 +99,12 @@ def _walk(ctx: DurableContext, run_id: str, tranche: Tranche, counts: Counts) ->
         if cancel.is_completed:
             yield from _wind_down(progress, sent, pauses, [*due, *(each.batch for each in retries)])
             break
-        for retry in retries:
-            # One second more, because the engine cuts a delay to whole seconds and so fires up to a second early.
-            pauses.append(_Pause(ctx.create_timer(ctx.current_utc_datetime + retry.delay + timedelta(seconds=1)), retry.batch))
         if retries:
-            yield ctx.task_any([*(each.timer for each in pauses[-len(retries) :]), ctx.create_timer(ctx.current_utc_datetime)])
+            # One second more, because the engine cuts a delay to whole seconds and so fires up to a second early.
+            now = ctx.current_utc_datetime
+            later = [_Pause(ctx.create_timer(now + retry.delay + timedelta(seconds=1)), retry.batch) for retry in retries]
+            pauses += later
+            yield ctx.task_any([*(each.timer for each in later), ctx.create_timer(now)])
     counts.fold(progress)
     return progress
 
@@ -116,10 +116,8 @@ def _wind_down(progress: TrancheProgress, sent: list[_Sent], pauses: list[_Pause
     progress.cancel([*unsent, *(pause.batch for pause in pauses)])
     for flight in sent:
         if not flight.task.is_completed:
-            try:
+            with suppress(Exception):  # the SDK raises a bare Exception; how an abandoned activity ended is folded below
                 yield flight.task
-            except Exception:  # noqa: S110 - the SDK raises a bare Exception; how an abandoned activity ended changes nothing
-                pass
         retries = _fold(progress, flight)
         progress.cancel([retry.batch for retry in retries])
 
@@ -137,4 +135,3 @@ def _fold(progress: TrancheProgress, flight: _Sent) -> list[Retry]:
     if reply is None:
         return progress.interrupted(flight.batch, "it answered for another task")
     return progress.fold(flight.batch, reply.outcomes)
-

@@ -45,11 +45,14 @@ class Settings:
             storage = f"https://{account}.blob.core.windows.net"
         if not storage:
             raise SettingsError(
-                "No storage is set.", hint="Set TIDEMILL_STORAGE (or AzureWebJobsStorage) to a connection string, an account URL or a folder."
+                "No storage is set.",
+                hint="Set TIDEMILL_STORAGE (or AzureWebJobsStorage) to a connection string, an account URL or a folder.",
             )
         cache = environment.get("TIDEMILL_CACHE_MB", "64")
         if not cache.isdigit():
-            raise SettingsError(f"TIDEMILL_CACHE_MB is `{cache}`, which is not a number of megabytes.", hint="Write a whole number, such as 64.")
+            raise SettingsError(
+                f"TIDEMILL_CACHE_MB is `{cache}`, which is not a number of megabytes.", hint="Write a whole number, such as 64."
+            )
         return cls(
             storage=storage,
             container=environment.get("TIDEMILL_CONTAINER") or "tidemill",

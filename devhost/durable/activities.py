@@ -114,7 +114,12 @@ class Activities:
                     delay = min(2.0**attempt, _LONGEST_DELAY)
                     attempt += 1
                     self._log.warning(
-                        "activity '%s' (#%d of %s) lost its worker and runs again in %.0f s: %s", call.name, call.task_id, call.instance_id, delay, lost
+                        "activity '%s' (#%d of %s) lost its worker and runs again in %.0f s: %s",
+                        call.name,
+                        call.task_id,
+                        call.instance_id,
+                        delay,
+                        lost,
                     )
                 self._release()
                 holds_slot = False
@@ -169,11 +174,18 @@ class Activities:
         if self._http is None:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=100))
         try:
-            async with self._http.request(request["method"], request["uri"], headers=headers, data=content, allow_redirects=True) as response:
+            async with self._http.request(
+                request["method"], request["uri"], headers=headers, data=content, allow_redirects=True
+            ) as response:
                 if (response.content_type or "").startswith("multipart/"):
                     return task_failed_in_host(call.task_id, call.name, "Multipart responses are not supported.")
-                found = {"headers": {name: ", ".join(response.headers.getall(name)) for name in response.headers}, "content": await response.text()}
-                return Event(Kind.TaskCompleted, {"TaskScheduledId": call.task_id, "Result": dumps({"statusCode": response.status, **found})})
+                found = {
+                    "headers": {name: ", ".join(response.headers.getall(name)) for name in response.headers},
+                    "content": await response.text(),
+                }
+                return Event(
+                    Kind.TaskCompleted, {"TaskScheduledId": call.task_id, "Result": dumps({"statusCode": response.status, **found})}
+                )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
             return task_failed_in_host(call.task_id, call.name, f"{str(problem) or type(problem).__name__}")
 

@@ -72,7 +72,9 @@ def _from_state(name: str, state: dict[str, Any], stack: str | None) -> Answer:
         return failed_answer(name, f'The OOProc schema of of version "{schema}" is unsupported by this host.')
     outer = state["actions"]
     if len(outer) != 1:
-        return failed_answer(name, f"With OOProc schema {schema}, expected actions array to be of length 1 in outer layer but got size: {len(outer)}")
+        return failed_answer(
+            name, f"With OOProc schema {schema}, expected actions array to be of length 1 in outer layer but got size: {len(outer)}"
+        )
     error = state.get("error") or None
     return Answer(
         actions=outer[0],

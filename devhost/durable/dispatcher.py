@@ -12,7 +12,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from devhost.durable.activities import Activities, ActivityCall
-from devhost.durable.episode import RESPONSES, execution_started, is_child_of, new_execution_id, parent_instance, parent_reply, standing, timer_fired
+from devhost.durable.episode import (
+    RESPONSES,
+    execution_started,
+    is_child_of,
+    new_execution_id,
+    parent_instance,
+    parent_reply,
+    standing,
+    timer_fired,
+)
 from devhost.durable.history import CorruptRow, Event, Kind
 from devhost.durable.large import LostValue
 from devhost.durable.rows import RowWriter
@@ -69,6 +78,15 @@ class Dispatcher:
         session.post(Mail(start=state.copy()))
         self._kick(session)
 
+    def adopt(self, session: Session) -> None:
+        """Takes up an instance that has come back to life; it is read from storage first."""
+        self.sessions[session.id] = session
+        self._kick(session)
+
+    async def settle_row(self, instance_id: str) -> None:
+        """Returns when the instance's row is as new as its history."""
+        await self._rows.settle(instance_id)
+
     def deliver(self, instance_id: str, mail: Mail) -> bool:
         """Puts mail into a live instance's box; False when there is none, and the mail is dropped."""
         session = self.sessions.get(instance_id)
@@ -106,6 +124,13 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*tasks, *self._background, return_exceptions=True)
 
+    def abandon(self) -> None:
+        """Stops at once, because another host owns the hub: every session ends where it is."""
+        self._stopping = True
+        for session in self.sessions.values():
+            if session.task is not None:
+                session.task.cancel()
+
     # ---- effects of episodes
 
     def activity(self, session: Session, call: ActivityCall) -> None:
@@ -130,6 +155,8 @@ class Dispatcher:
         if target.startswith("@"):
             self.to_entity(target, await self._store.keep_request(target, raised))
             return
+        if target not in self.sessions:
+            return  # nobody waits for this answer any more
         message = await self._store.add_message(target, raised)
         self.deliver(target, Mail(raised, row=message.row))
 
@@ -314,12 +341,16 @@ class Dispatcher:
         start = execution_started(partition.events)
         state.execution_id, state.input = partition.execution_id, start.members.get("Input")
         state.parent, state.custom_status = start.members.get("ParentInstance"), partition.custom_status
-        session.answer, session.quiet, session.in_flight = None, frozenset(), 0
+        session.quiet, session.open, session.in_flight = frozenset(), set(now.open), 0
         session.mail = type(session.mail)(
             mail
             for mail in session.mail
             if mail.row is None
-            and (mail.event is None or mail.event.kind not in RESPONSES or (mail.execution_id == state.execution_id and mail.event.task_id in now.open))
+            and (
+                mail.event is None
+                or mail.event.kind not in RESPONSES
+                or (mail.execution_id == state.execution_id and mail.event.task_id in now.open)
+            )
         )
         for message in partition.messages:
             self._post_message(session, message)

@@ -87,11 +87,22 @@ _MEMBERS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.ExecutionSuspended: ("Reason",),
     Kind.ExecutionResumed: ("Reason",),
 }
-_STATUS_NUMBERS: Final = {"Running": 0, "Completed": 1, "ContinuedAsNew": 2, "Failed": 3, "Canceled": 4, "Terminated": 5, "Pending": 6, "Suspended": 7}
+_STATUS_NUMBERS: Final = {
+    "Running": 0,
+    "Completed": 1,
+    "ContinuedAsNew": 2,
+    "Failed": 3,
+    "Canceled": 4,
+    "Terminated": 5,
+    "Pending": 6,
+    "Suspended": 7,
+}
 _STRUCTURED: Final = frozenset({"OrchestrationInstance", "ParentInstance", "Tags"})
 """Members that are objects: nested JSON for Python, JSON text in a column."""
 _DATES: Final = frozenset({"FireAt", "ScheduledStartTime"})
-SPILLED: Final = frozenset({"Name", "Input", "Result", "Output", "Reason", "Details", "Correlation", "FailureDetails", "Tags", "TaskInput", "Data"})
+SPILLED: Final = frozenset(
+    {"Name", "Input", "Result", "Output", "Reason", "Details", "Correlation", "FailureDetails", "Tags", "TaskInput", "Data"}
+)
 """Columns that go to a blob when they are too long for a table."""
 
 
@@ -198,7 +209,12 @@ def from_row(row: Mapping[str, Any]) -> Event:
         if kind is Kind.ExecutionCompleted and members["OrchestrationStatus"] not in _STATUS_NUMBERS:
             raise ValueError(members["OrchestrationStatus"])
         return Event(
-            kind, members, id=int(row["EventId"]), timestamp=str(row["_Timestamp"]), played=bool(row.get("IsPlayed")), private=private or None
+            kind,
+            members,
+            id=int(row["EventId"]),
+            timestamp=str(row["_Timestamp"]),
+            played=bool(row.get("IsPlayed")),
+            private=private or None,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CorruptRow(f"history row {row.get('RowKey')!r} of instance {row.get('PartitionKey')!r} is not an event: {error!r}") from error

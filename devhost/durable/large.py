@@ -67,7 +67,9 @@ class LargeValues:
     async def _write(self, blob: str, text: str) -> None:
         data = text.encode()
         packed = await asyncio.to_thread(gzip.compress, data, 1) if len(data) > _THREAD_BYTES else gzip.compress(data, 1)
-        await self._blobs.put(self.container, blob, packed, headers={"x-ms-blob-content-encoding": "gzip", "x-ms-blob-content-type": "application/json"})
+        await self._blobs.put(
+            self.container, blob, packed, headers={"x-ms-blob-content-encoding": "gzip", "x-ms-blob-content-type": "application/json"}
+        )
 
     async def _read(self, blob: str) -> str:
         found = await self._blobs.get(self.container, blob)
@@ -94,4 +96,3 @@ def _long_columns(row: Mapping[str, Any], names: Iterable[str] = SPILLED) -> lis
 
 def _unpack(data: bytes) -> str:
     return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
-

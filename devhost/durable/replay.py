@@ -255,7 +255,9 @@ class _Replay:
         elif self.status_too_big():
             size = len((self.answer.custom_status or "").encode("utf-16-le")) // 1024
             self.fail(
-                self.failed_text(f"The UTF-16 size of the JSON-serialized payload must not exceed 16 KB. The current payload size is {size} KB.")
+                self.failed_text(
+                    f"The UTF-16 size of the JSON-serialized payload must not exceed 16 KB. The current payload size is {size} KB."
+                )
             )
         else:
             self.advance()
@@ -559,7 +561,9 @@ def _description(event: Event) -> Callable[[bool], str]:
         if event.kind is Kind.SubOrchestrationInstanceCreated:
             version, instance_id = members.get("Version") or "", members["InstanceId"]
             return f"a sub-orchestration task with sequence ID {number} and name '{members['Name']}' (version '{version}', instance ID '{instance_id}')"
-        return f"a send event task with sequence ID {number}, type 'EventSent' name '{members['Name']}', instance ID '{members['InstanceId']}'"
+        return (
+            f"a send event task with sequence ID {number}, type 'EventSent' name '{members['Name']}', instance ID '{members['InstanceId']}'"
+        )
 
     return describe
 

@@ -33,9 +33,6 @@ class RowWriter:
         """The newest state of an instance whose row is not written yet."""
         return self._waiting.get(instance_id)
 
-    def all_late(self) -> dict[str, InstanceState]:
-        return dict(self._waiting)
-
     def mark(self, state: InstanceState, *, at_once: bool) -> None:
         """Takes note of a new state; it is written soon, or now."""
         self._waiting[state.instance_id] = state.copy()
@@ -49,6 +46,13 @@ class RowWriter:
         while instance_id in self._waiting or instance_id in self._writing:
             self._begin(instance_id)
             await asyncio.shield(self._writing[instance_id])
+
+    async def flush(self) -> None:
+        """Returns when every row that was late at the time of the call is written, so that a query sees it."""
+        for instance_id in list(self._waiting):
+            self._begin(instance_id)
+        if self._writing:
+            await asyncio.wait(set(self._writing.values()), timeout=5.0)
 
     async def forget(self, instance_id: str) -> None:
         """Drops what was to be written; returns when no write is under way."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from devhost.durable.activities import ActivityCall, Arguments
 from devhost.durable.answers import Answer, failed_answer, read_answer
-from devhost.durable.episode import context_json, execution_started, new_execution_id, start_event
+from devhost.durable.episode import RESPONSES, context_json, execution_started, new_execution_id, start_event
 from devhost.durable.history import MESSAGES, Event, Kind
 from devhost.durable.replay import Decision, Frame, Known, replay
 from devhost.durable.sessions import Mail, Session
@@ -97,7 +97,9 @@ class Runner:
             new = [Event(Kind.OrchestratorStarted, timestamp=now), *new]
         if fresh is None and not session.play and self._is_quiet(session, accepted):
             await self._append(partition, new, consumed)
-            session.quiet -= {event.task_id for event in accepted}
+            answered = {event.task_id for event in accepted}
+            session.quiet -= answered
+            session.open -= answered
             session.state.updated = now
             self._effects.changed(session)
             return
@@ -109,7 +111,11 @@ class Runner:
         stamp = now_text()
         for event in decision.scheduled:
             event.timestamp = stamp
-        if decision.completion is not None and decision.new_input is not None and decision.completion.members["OrchestrationStatus"] == "ContinuedAsNew":
+        if (
+            decision.completion is not None
+            and decision.new_input is not None
+            and decision.completion.members["OrchestrationStatus"] == "ContinuedAsNew"
+        ):
             await self._continue_as_new(session, state, fresh, new, decision, batch, consumed)
             return
         if decision.custom_status is not None:
@@ -122,7 +128,11 @@ class Runner:
         _mark_generation_played(partition.events)
         session.state = state
         session.play = False
-        session.answer, session.quiet = answer, decision.quiet
+        session.quiet = decision.quiet
+        if fresh is not None:
+            session.open, session.in_flight = set(), 0
+        session.open -= {event.task_id for event in accepted if event.kind in RESPONSES}
+        session.open |= {event.id for event in decision.scheduled if event.kind in _TASKS}
         _apply(state, decision, partition, stamp)
         await self._act(session, decision.scheduled)
         self._effects.changed(session)
@@ -141,6 +151,7 @@ class Runner:
         fresh: InstanceState | None = None
         events: list[Event] = []
         consumed: list[str] = []
+        open_tasks = set(session.open)
         live = bool(partition.events) and partition.execution_id == session.state.execution_id and not session.state.is_terminal
         for mail in batch:
             if mail.row is not None:
@@ -148,15 +159,21 @@ class Runner:
             if mail.start is not None:
                 if live or fresh is not None:
                     self._log.warning(
-                        "sub-orchestration id '%s' is in use twice at the same time: the second one starts when the first has ended", session.id
+                        "sub-orchestration id '%s' is in use twice at the same time: the second one starts when the first has ended",
+                        session.id,
                     )
                     session.parked.append(mail)
                 else:
                     fresh = mail.start
             elif mail.event is not None and (live or fresh is not None):
                 current = fresh.execution_id if fresh is not None else partition.execution_id
-                if mail.execution_id in (None, current):
-                    events.append(mail.event)
+                if mail.execution_id not in (None, current):
+                    continue
+                if mail.event.kind in RESPONSES:
+                    if mail.event.task_id not in open_tasks:
+                        continue
+                    open_tasks.discard(mail.event.task_id)
+                events.append(mail.event)
         return fresh, events, consumed
 
     def _is_quiet(self, session: Session, accepted: Sequence[Event]) -> bool:
@@ -276,7 +293,7 @@ class Runner:
             Event(Kind.OrchestratorCompleted),
         ]
         await self._store.commit(partition, events, consumed=consumed, execution_id=state.execution_id)
-        session.answer, session.quiet, session.play, session.in_flight = None, frozenset(), True, 0
+        session.quiet, session.open, session.play, session.in_flight = frozenset(), set(), True, 0
         self._effects.changed(session)
 
     # ---- acting

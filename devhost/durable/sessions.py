@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from devhost.durable.answers import Answer
 from devhost.durable.episode import RESPONSES
 from devhost.durable.history import Event
 from devhost.durable.state import InstanceState
@@ -39,11 +38,12 @@ class Session:
     parked: deque[Mail] = field(default_factory=deque)
     """Starts of further children with this id, which run one after the other."""
     task: asyncio.Task[None] | None = None
-    answer: Answer | None = None
     quiet: frozenset[int] = frozenset()
     play: bool = False
     """Whether Python has to be asked although no mail has come."""
     row_is_pending: bool = True
+    open: set[int] = field(default_factory=set)
+    """Sequence numbers whose answer is still to come; a second answer is dropped."""
     in_flight: int = 0
     """Activities queued or running for this instance."""
     python_seconds: float = 0.0

@@ -74,7 +74,9 @@ class DurableSettings:
             http_sleep_milliseconds=section.section("httpSettings").positive("defaultAsyncRequestSleepTimeMilliseconds", 30_000),
             entity_reorder_minutes=section.whole("entityMessageReorderWindowInMinutes", 30),
             default_version=version,
-            version_match=section.one_of("versionMatchStrategy", "CurrentOrOlder" if version else "None", ("None", "Strict", "CurrentOrOlder")),
+            version_match=section.one_of(
+                "versionMatchStrategy", "CurrentOrOlder" if version else "None", ("None", "Strict", "CurrentOrOlder")
+            ),
             version_failure=section.one_of("versionFailureStrategy", "Reject", ("Reject", "Fail")),
             long_timer_leg_seconds=storage.duration("longRunningTimerIntervalDuration", 3 * DAY),
             longest_timer_seconds=storage.duration("maximumShortTimerDuration", 6 * DAY),
@@ -84,7 +86,9 @@ class DurableSettings:
 def _check_visibility(storage: _Section) -> None:
     seconds = storage.duration("controlQueueVisibilityTimeout", 300)
     if not 60 <= seconds <= 3600:
-        raise BadSetting("host.json: extensions.durableTask.storageProvider.controlQueueVisibilityTimeout must be between 1 and 60 minutes.")
+        raise BadSetting(
+            "host.json: extensions.durableTask.storageProvider.controlQueueVisibilityTimeout must be between 1 and 60 minutes."
+        )
 
 
 class _Section:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from devhost.durable.history import CorruptRow, Event, from_row, row_key, to_row
+from devhost.durable.history import CorruptRow, Event, Kind, from_row, row_key, to_row
 from devhost.durable.jsontext import loads
 from devhost.durable.large import LargeValues
 from devhost.durable.names import from_key, to_key
@@ -157,7 +157,9 @@ class HubStore:
             raise CorruptRow(f"history of instance {instance_id!r} has {len(counted)} rows where its sentinel counts {partition.committed}")
         return partition
 
-    async def commit(self, partition: Partition, new: Sequence[Event], *, consumed: Sequence[str] = (), execution_id: str | None = None) -> None:
+    async def commit(
+        self, partition: Partition, new: Sequence[Event], *, consumed: Sequence[str] = (), execution_id: str | None = None
+    ) -> None:
         """Appends events and deletes consumed messages, all or nothing, and updates `partition` to match.
 
         With `execution_id` the events start a new execution: they replace the history from its first row and must fit one transaction.
@@ -180,7 +182,10 @@ class HubStore:
         for group in groups[:-1]:
             await self._write(partition, group, partition.execution_id, partition.committed, partition.sent, complete=False)
         sent = 0 if execution_id is not None else partition.sent
-        await self._write(partition, [*(groups[-1] if groups else []), *deletions], execution, start + len(new), sent, complete=True)
+        unsent = any(event.kind is Kind.EventSent for event in new)
+        await self._write(
+            partition, [*(groups[-1] if groups else []), *deletions], execution, start + len(new), sent, complete=True, unsent=unsent
+        )
         if execution_id is not None:
             partition.events = []
         partition.execution_id, partition.committed, partition.sent = execution, start + len(new), sent
@@ -193,7 +198,24 @@ class HubStore:
 
     async def touch(self, partition: Partition) -> None:
         """Moves the sentinel's ETag, so that whoever wrote here before can write no more."""
-        await self._write(partition, [], partition.execution_id, partition.committed, partition.sent, complete=True)
+        unsent = any(event.kind is Kind.EventSent for event in partition.events[partition.sent :])
+        await self._write(partition, [], partition.execution_id, partition.committed, partition.sent, complete=True, unsent=unsent)
+
+    async def with_messages(self) -> tuple[set[str], set[str]]:
+        """The instance ids that have message rows, and those whose own messages may not all have been sent."""
+        waiting = {
+            from_key(row["PartitionKey"])
+            async for row in self.storage.tables.query(
+                self.history_table, f"RowKey ge {literal(MESSAGE_PREFIX)} and RowKey lt 'message.'", select="PartitionKey,RowKey"
+            )
+        }
+        unsent = {
+            from_key(row["PartitionKey"])
+            async for row in self.storage.tables.query(
+                self.history_table, f"RowKey eq {literal(SENTINEL)} and Unsent eq true", select="PartitionKey"
+            )
+        }
+        return waiting, unsent
 
     async def rewrite(self, partition: Partition, changed: Sequence[int]) -> None:
         """Writes rows of the history anew, in as many transactions as it takes, last row last."""
@@ -206,7 +228,15 @@ class HubStore:
             await self._write(partition, group, partition.execution_id, partition.committed, partition.sent, complete=True)
 
     async def _write(
-        self, partition: Partition, operations: Sequence[Operation], execution_id: str, committed: int, sent: int, *, complete: bool
+        self,
+        partition: Partition,
+        operations: Sequence[Operation],
+        execution_id: str,
+        committed: int,
+        sent: int,
+        *,
+        complete: bool,
+        unsent: bool = False,
     ) -> None:
         commit_id = uuid.uuid4().hex
         sentinel = {
@@ -218,6 +248,7 @@ class HubStore:
             "CheckpointCompletedTimestamp@odata.type": "Edm.DateTime",
             "CommittedRows": committed,
             "SentRows": sent,
+            "Unsent": unsent,
             "CustomStatus": partition.custom_status,
             "CommitId": commit_id,
         }
@@ -234,7 +265,7 @@ class HubStore:
             if refused.status == 404 and any(operation.verb == "DELETE" for operation in operations):
                 # A message row is gone (its instance was purged and started again): what is left of the episode still counts.
                 kept = [operation for operation in operations if operation.verb != "DELETE"]
-                await self._write(partition, kept, execution_id, committed, sent, complete=complete)
+                await self._write(partition, kept, execution_id, committed, sent, complete=complete, unsent=unsent)
                 return
             if refused.status in (409, 412):
                 raise Fenced(f"the history of instance '{from_key(partition.key)}' was changed by somebody else: {refused}") from refused

@@ -40,7 +40,11 @@ def to_ticks(text: str) -> int:
     """
     moment = datetime.fromisoformat(text)
     offset = moment.utcoffset() or timedelta()
-    ticks = (calendar.timegm(moment.timetuple()) * TICKS_PER_SECOND) + moment.microsecond * 10 - round(offset.total_seconds() * TICKS_PER_SECOND)
+    ticks = (
+        (calendar.timegm(moment.timetuple()) * TICKS_PER_SECOND)
+        + moment.microsecond * 10
+        - round(offset.total_seconds() * TICKS_PER_SECOND)
+    )
     dot = text.rfind(".")
     if dot > 0:
         digits = "".join(character for character in text[dot + 1 : dot + 8] if character.isdigit())

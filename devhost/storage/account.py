@@ -124,7 +124,9 @@ class StorageAccount:
             try:
                 answer = await self._send(service, method, path, query, headers, body)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                failure = StorageUnavailable(f"storage at {self.endpoints[service]} does not answer {target}: {str(error) or type(error).__name__}")
+                failure = StorageUnavailable(
+                    f"storage at {self.endpoints[service]} does not answer {target}: {str(error) or type(error).__name__}"
+                )
             else:
                 if answer.status in expect:
                     return answer
@@ -142,7 +144,9 @@ class StorageAccount:
     ) -> Answer:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=48, keepalive_timeout=4)  # Azurite drops idle connections after 5 s
-            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30, connect=5), auto_decompress=False)
+            self._session = aiohttp.ClientSession(
+                connector=connector, timeout=aiohttp.ClientTimeout(total=30, connect=5), auto_decompress=False
+            )
         url = f"{self.endpoints[service]}{path}?{query}&{self._sign()}" if query else f"{self.endpoints[service]}{path}?{self._sign()}"
         self.calls += 1
         sent = {"x-ms-version": API_VERSION, **(headers or {})}
@@ -162,7 +166,15 @@ class StorageAccount:
         assert self._key is not None
         fields = [self.name, "rwdlacup", "bqt", "sco", "", expires, "", "https,http", API_VERSION, ""]
         digest = hmac.new(self._key, "\n".join(fields).encode(), hashlib.sha256).digest()
-        values = {"sv": API_VERSION, "ss": "bqt", "srt": "sco", "sp": "rwdlacup", "se": expires, "spr": "https,http", "sig": base64.b64encode(digest).decode()}
+        values = {
+            "sv": API_VERSION,
+            "ss": "bqt",
+            "srt": "sco",
+            "sp": "rwdlacup",
+            "se": expires,
+            "spr": "https,http",
+            "sig": base64.b64encode(digest).decode(),
+        }
         return "&".join(f"{key}={quote(value, safe='')}" for key, value in values.items())
 
 

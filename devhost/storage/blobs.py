@@ -78,7 +78,9 @@ class BlobClient:
     async def set_metadata(self, container: str, name: str, metadata: Mapping[str, str], *, lease: str | None = None) -> bool:
         """Replaces the metadata; False when the blob is not there or another lease holds it."""
         sent = _metadata(metadata) | ({"x-ms-lease-id": lease} if lease else {})
-        answer = await self._account.request("blob", "PUT", _path(container, name), query="comp=metadata", headers=sent, expect=(200, 404, 409, 412))
+        answer = await self._account.request(
+            "blob", "PUT", _path(container, name), query="comp=metadata", headers=sent, expect=(200, 404, 409, 412)
+        )
         return answer.status == 200
 
     async def delete(self, container: str, name: str) -> bool:
@@ -86,7 +88,9 @@ class BlobClient:
         answer = await self._account.request("blob", "DELETE", _path(container, name), expect=(202, 404))
         return answer.status == 202
 
-    async def lease(self, container: str, name: str, action: str, *, lease: str | None = None, seconds: int | None = None, patience: float = 10.0) -> bool:
+    async def lease(
+        self, container: str, name: str, action: str, *, lease: str | None = None, seconds: int | None = None, patience: float = 10.0
+    ) -> bool:
         """Runs a lease action (`acquire` with a proposed id, `renew`, `release`, `break` at once); False when another holder prevents it."""
         sent = {"x-ms-lease-action": action}
         if action == "acquire":
@@ -96,7 +100,13 @@ class BlobClient:
         else:
             sent["x-ms-lease-id"] = lease or ""
         answer = await self._account.request(
-            "blob", "PUT", _path(container, name), query="comp=lease", headers=sent, expect=(200, 201, 202, 404, 409, 412), patience=patience
+            "blob",
+            "PUT",
+            _path(container, name),
+            query="comp=lease",
+            headers=sent,
+            expect=(200, 201, 202, 404, 409, 412),
+            patience=patience,
         )
         return answer.status < 300
 

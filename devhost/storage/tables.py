@@ -18,7 +18,12 @@ MAX_OPERATIONS = 100
 MAX_BATCH_BYTES = 3_000_000
 """Below the service's 4 MiB, as upstream keeps it."""
 
-_JSON = {"Content-Type": "application/json", "Accept": "application/json;odata=minimalmetadata", "Prefer": "return-no-content", "DataServiceVersion": "3.0"}
+_JSON = {
+    "Content-Type": "application/json",
+    "Accept": "application/json;odata=minimalmetadata",
+    "Prefer": "return-no-content",
+    "DataServiceVersion": "3.0",
+}
 _READ = {"Accept": "application/json;odata=minimalmetadata", "DataServiceVersion": "3.0"}
 _PART = re.compile(rb"HTTP/1\.1 (\d{3})")
 _ETAG = re.compile(rb"\r?\nETag: *([^\r\n]+)", re.IGNORECASE)
@@ -54,7 +59,9 @@ class TableClient:
 
     async def create(self, table: str) -> None:
         """Creates the table if it is not there."""
-        await self._account.request("table", "POST", "/Tables", headers=_JSON, body=msgspec.json.encode({"TableName": table}), expect=(201, 204, 409))
+        await self._account.request(
+            "table", "POST", "/Tables", headers=_JSON, body=msgspec.json.encode({"TableName": table}), expect=(201, 204, 409)
+        )
 
     async def delete_table(self, table: str) -> None:
         await self._account.request("table", "DELETE", f"/Tables('{table}')", headers=_READ, expect=(204, 404))
@@ -69,7 +76,9 @@ class TableClient:
 
     async def insert(self, table: str, entity: Mapping[str, Any]) -> str | None:
         """Inserts; returns the ETag, or None when the entity exists already."""
-        answer = await self._account.request("table", "POST", f"/{table}", headers=_JSON, body=msgspec.json.encode(entity), expect=(201, 204, 409))
+        answer = await self._account.request(
+            "table", "POST", f"/{table}", headers=_JSON, body=msgspec.json.encode(entity), expect=(201, 204, 409)
+        )
         if answer.status == 409:
             if b"EntityAlreadyExists" not in answer.body:
                 raise StorageError(409, "", answer.body.decode("utf-8", "replace")[:200], f"insert into {table}")
@@ -94,7 +103,14 @@ class TableClient:
         return answer.status == 204
 
     async def query_page(
-        self, table: str, filter_: str = "", *, top: int | None = None, select: str = "", next_partition: str | None = None, next_row: str | None = None
+        self,
+        table: str,
+        filter_: str = "",
+        *,
+        top: int | None = None,
+        select: str = "",
+        next_partition: str | None = None,
+        next_row: str | None = None,
     ) -> Page:
         """Runs one request of a query; the table's own page limit is 1,000 rows."""
         query = [f"$filter={quote(filter_, safe='')}"] if filter_ else []
@@ -109,7 +125,9 @@ class TableClient:
         answer = await self._account.request("table", "GET", f"/{table}()", query="&".join(query), headers=_READ)
         headers = answer.headers
         following = headers.get("x-ms-continuation-NextPartitionKey")
-        return Page(msgspec.json.decode(answer.body)["value"], following, headers.get("x-ms-continuation-NextRowKey") if following else None)
+        return Page(
+            msgspec.json.decode(answer.body)["value"], following, headers.get("x-ms-continuation-NextRowKey") if following else None
+        )
 
     async def query(self, table: str, filter_: str = "", *, select: str = "") -> AsyncIterator[dict[str, Any]]:
         """Yields every matching entity, in key order."""

@@ -101,6 +101,8 @@ def _add(index: Index, function: Any, module: ModuleType, app_dir: Path, script:
     bindings: list[Mapping[str, Any]] = [json.loads(text) for text in function.get_raw_bindings()]
     user_function = function.get_user_function()
     signature, problems = check_signature(user_function, bindings)
+    if problems and _has_other_context_name(function):
+        problems = ['its context_name has to be "context": the durable library calls the parameter so, whatever the function does']
     index.problems += [f"cannot load the {name} function: {problem}" for problem in problems]
     retry = function.get_settings_dict("retry_policy")
     index.functions[name] = IndexedFunction(
@@ -113,6 +115,11 @@ def _add(index: Index, function: Any, module: ModuleType, app_dir: Path, script:
         script_file=script,
         directory=str(app_dir),
     )
+
+
+def _has_other_context_name(function: Any) -> bool:
+    trigger = function.get_trigger()
+    return trigger.type in _DURABLE_BODY and trigger.name != "context"
 
 
 def _warnings(function: IndexedFunction) -> list[str]:
@@ -148,7 +155,7 @@ def describe_import_error(error: BaseException, app_dir: Path) -> str:
 
 def _is_app_file(filename: str, app_dir: Path) -> bool:
     path = Path(filename)
-    return path.is_relative_to(app_dir) and "site-packages" not in path.parts
+    return path.is_relative_to(app_dir) and "site-packages" not in path.parts and path.parent != Path(__file__).parent
 
 
 def _relative(filename: str, app_dir: Path) -> str:

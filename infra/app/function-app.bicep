@@ -132,6 +132,11 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
           name: 'AZURE_FUNCTIONS_DURABLE_STRICT_TYPING'
           value: '1'
         }
+        // Activities are plain functions on the worker's threads, and mostly wait for storage.
+        {
+          name: 'PYTHON_THREADPOOL_THREAD_COUNT'
+          value: '24'
+        }
       ]
     }
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,15 @@ def test_every_tidemill_setting_is_one_the_app_reads() -> None:
     ours = {name for name in app_settings() if name.startswith("TIDEMILL_")}
     assert ours != set()
     assert {name for name in ours if f"`{name}`" not in documented} == set()
+
+
+def test_what_a_laptop_sets_the_cloud_sets_too() -> None:
+    local = json.loads((ROOT / "local.settings.json").read_text(encoding="utf-8"))["Values"]
+    settings = app_settings()
+    elsewhere = {"AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"}
+    assert {name: settings.get(name) for name in local if name not in elsewhere} == {
+        name: value for name, value in local.items() if name not in elsewhere
+    }
 
 
 def test_no_secret_is_read_made_or_passed() -> None:

@@ -38,11 +38,11 @@ def chain_plan(months: int, *, stages: int = 3, current: dict[int, Entry] | None
     units = []
     for stage in range(stages):
         for month in range(months):
-            inputs = (UnitInput("before", (stage - 1) * months + month),) if stage else ()
+            inputs = (UnitInput("before", (stage - 1) * months + month, 0),) if stage else ()
             position = len(units)
             units.append(PlannedUnit(stage, f"m{month:03d}", action, "", inputs, (), (current or {}).get(position)))
     last = (stages - 1) * months
-    units.append(PlannedUnit(stages, "", Action.RUN, "", tuple(UnitInput("all", last + month) for month in range(months)), (), None))
+    units.append(PlannedUnit(stages, "", Action.RUN, "", tuple(UnitInput("all", last + month, month) for month in range(months)), (), None))
     assets = tuple(PlannedAsset(key=f"s{stage}.a", code_version="1", parameters={}, reads_partition=True) for stage in range(stages + 1))
     return Plan(
         selection="*", partitions="*", branch="main", base=0, snapshot="", rerun=False, assets=assets, units=tuple(units), observations=()
@@ -75,7 +75,12 @@ class Activities:
                 following = None
                 if command.next_position < len(self.plan.units):
                     following = slice_plan(
-                        self.plan, self.retries, number=command.number + 1, start=command.next_position, outcomes=self.outcomes, limit=self.limit
+                        self.plan,
+                        self.retries,
+                        number=command.number + 1,
+                        start=command.next_position,
+                        outcomes=self.outcomes,
+                        limit=self.limit,
                     )
                 return seal(command, RecordTrancheReply(following=following, cancel_requested=self.cancel_requested))
             case "commit_run":
@@ -94,7 +99,9 @@ class Activities:
         self.started.append(work.position)
         if work.position in self.failing:
             return Failed(unit=work.position, error=ErrorInfo(code="user-code-failed", message="no", types=("ValueError",)))
-        entry = Entry(record=digest(f"r{work.fingerprint}".encode()), data_version=digest(work.fingerprint.encode()), fingerprint=work.fingerprint)
+        entry = Entry(
+            record=digest(f"r{work.fingerprint}".encode()), data_version=digest(work.fingerprint.encode()), fingerprint=work.fingerprint
+        )
         return Succeeded(unit=work.position, entry=entry, row_count=1, size_bytes=1, seconds=0.3)
 
 
@@ -267,7 +274,10 @@ def test_units_whose_inputs_came_out_as_before_are_cut_off_without_an_activity()
             assert isinstance(outcome, Succeeded)
             return Succeeded(unit=work.position, entry=current[work.position], row_count=1, size_bytes=1, seconds=0.1)
 
-    changed = tuple(PlannedAsset(key=each.key, code_version="2" if each.key == "s0.a" else "1", parameters={}, reads_partition=True) for each in plan.assets)
+    changed = tuple(
+        PlannedAsset(key=each.key, code_version="2" if each.key == "s0.a" else "1", parameters={}, reads_partition=True)
+        for each in plan.assets
+    )
     again = SameContent(Plan(**{**{name: getattr(plan, name) for name in plan.__struct_fields__}, "assets": changed}))
     run_to_end(start(again), again)
     assert sorted(again.started) == [0, 1, 2, 6]  # the report has no current version here, so it runs

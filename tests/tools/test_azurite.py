@@ -13,9 +13,12 @@ from obstore.store import AzureStore
 from tools.stack import Azurite, StackError
 from tools.stack import azurite as module
 from tools.stack.azurite import ACCOUNT, ACCOUNT_KEY, answers
-from tools.stack.ports import choose
 
 pytestmark = pytest.mark.e2e
+
+
+def ports_of(azurite: Azurite) -> tuple[int, int, int]:
+    return azurite.endpoints.blob, azurite.endpoints.queue, azurite.endpoints.table
 
 
 def store(azurite: Azurite) -> AzureStore:
@@ -29,41 +32,36 @@ def store(azurite: Azurite) -> AzureStore:
 
 
 def test_all_three_services_answer_and_stop_frees_the_ports(tmp_path: Path) -> None:
-    with Azurite.start(log=tmp_path / "azurite.log", ports=choose([0, 0, 0])) as azurite:
-        ports = (azurite.endpoints.blob, azurite.endpoints.queue, azurite.endpoints.table)
+    with Azurite.start(log=tmp_path / "azurite.log") as azurite:
+        ports = ports_of(azurite)
         assert all(map(answers, ports))
         assert f"QueueEndpoint=http://127.0.0.1:{ports[1]}/devstoreaccount1;" in azurite.connection_string
     assert not any(map(answers, ports))
 
 
 def test_what_was_written_a_moment_before_the_stop_is_there_again(tmp_path: Path) -> None:
-    with Azurite.start(log=tmp_path / "1.log", location=tmp_path / "data", ports=choose([0, 0, 0])) as azurite:
+    with Azurite.start(log=tmp_path / "1.log", location=tmp_path / "data") as azurite:
         store(azurite).put("last words", b"kept")
-    with Azurite.start(log=tmp_path / "2.log", location=tmp_path / "data", ports=choose([0, 0, 0])) as azurite:
+    with Azurite.start(log=tmp_path / "2.log", location=tmp_path / "data") as azurite:
         assert bytes(store(azurite).get("last words").bytes()) == b"kept"
 
 
 def test_two_run_side_by_side(tmp_path: Path) -> None:
-    ports = choose([0, 0, 0])
-    with Azurite.start(log=tmp_path / "1.log", ports=ports) as first, Azurite.start(log=tmp_path / "2.log", ports=ports) as second:
-        assert [first.endpoints.blob, first.endpoints.queue, first.endpoints.table] == ports
-        assert set(ports).isdisjoint({second.endpoints.blob, second.endpoints.queue, second.endpoints.table})
+    with Azurite.start(log=tmp_path / "1.log") as first, Azurite.start(log=tmp_path / "2.log", ports=ports_of(first)) as second:
+        assert set(ports_of(first)).isdisjoint(ports_of(second))
+    with Azurite.start(log=tmp_path / "3.log", ports=ports_of(first)) as third:
+        assert third.endpoints == first.endpoints
 
 
-def test_a_port_lost_to_another_azurite_at_the_last_moment_is_not_mistaken_for_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Azurite.start(log=tmp_path / "1.log", ports=choose([0, 0, 0])) as first:
-        taken = [first.endpoints.blob, first.endpoints.queue, first.endpoints.table]
-        free = choose([0, 0, 0])
-        offers = iter([taken, free])
-        monkeypatch.setattr(module, "choose", lambda _: next(offers))
-        with Azurite.start(log=tmp_path / "2.log") as second:
-            assert [second.endpoints.blob, second.endpoints.queue, second.endpoints.table] == free
+def test_a_port_lost_at_the_last_moment_is_not_mistaken_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Azurite.start(log=tmp_path / "1.log") as first:
+        monkeypatch.setattr(module, "is_free", lambda _: True)
+        with Azurite.start(log=tmp_path / "2.log", ports=ports_of(first)) as second:
+            assert set(ports_of(first)).isdisjoint(ports_of(second))
 
 
 def test_a_death_is_noticed(tmp_path: Path) -> None:
-    with Azurite.start(log=tmp_path / "azurite.log", ports=choose([0, 0, 0])) as azurite:
+    with Azurite.start(log=tmp_path / "azurite.log") as azurite:
         os.kill(azurite.child.pid, signal.SIGKILL)
         deadline = time.monotonic() + 5
         while azurite.child.exit_code is None and time.monotonic() < deadline:
@@ -80,4 +78,4 @@ def test_a_store_it_cannot_use_is_told_in_its_own_words(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "__azurite_db_blob__.json").mkdir()
     with pytest.raises(StackError, match=r"^Azurite \(the storage emulator\) did not start: exit code \d+\.\n    "):
-        Azurite.start(log=tmp_path / "azurite.log", location=tmp_path / "data", ports=choose([0, 0, 0]))
+        Azurite.start(log=tmp_path / "azurite.log", location=tmp_path / "data")

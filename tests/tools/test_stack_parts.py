@@ -48,14 +48,13 @@ def test_a_port_somebody_listens_on_is_not_free() -> None:
     assert is_free(port)
 
 
-def test_preferred_ports_are_taken_together_or_not_at_all() -> None:
-    first, second = choose([0, 0])
-    assert choose([first, second]) == [first, second]
+def test_a_preferred_port_is_taken_if_it_is_free() -> None:
     with socket.socket() as server:
-        server.bind(("127.0.0.1", second))
+        server.bind(("127.0.0.1", 0))
         server.listen()
-        others = choose([first, second])
-    assert len({first, second, *others}) == 4
+        port = server.getsockname()[1]
+        assert choose(port) not in {0, port}
+    assert choose(port) == port
 
 
 # Children
@@ -65,8 +64,6 @@ def test_a_child_is_asked_to_end_and_says_how_it_did(tmp_path: Path) -> None:
     code = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\nprint('up')\ntime.sleep(60)"
     with child(tmp_path, code) as sleeper:
         assert wait_for(lambda: "up" in sleeper.tail())
-        assert sleeper.exit_code is None
-    assert sleeper.exit_code == 7
     assert sleeper.how_it_ended() == "exit code 7"
     sleeper.stop()
 

@@ -10,16 +10,13 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from inspect import cleandoc
 
-import msgspec
-
 from tidemill import errors
 from tidemill.api import errors as api
 from tidemill.api.http import ApiResponse, json_response
+from tidemill.api.problem import MEDIA_TYPE, Problem, ProblemPart
 from tidemill.api.redact import redact
 
 log = logging.getLogger("tidemill.api")
-
-MEDIA_TYPE = "application/problem+json"
 
 STATUS: Mapping[type[errors.TidemillError], int] = {
     api.RequestError: 400,
@@ -55,33 +52,6 @@ NAMED_IN_BODY = 422
 """A thing that does not exist is 404 where the URL names it, and this where the body does: the route itself was found."""
 
 RETRY_AFTER_SECONDS = 5
-
-
-class ProblemPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One of several things that are wrong."""
-
-    detail: str
-    hint: str = ""
-    place: str = ""
-    """Where: `file:line` in a definition."""
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Problem details of RFC 9457, with our `code` and `hint`."""
-
-    type: str
-    """`urn:tidemill:problem:<code>`."""
-    title: str
-    """What kind of problem it is; the same for every problem of one code."""
-    status: int
-    detail: str
-    """What happened, to what, and why."""
-    code: str
-    """Stable: see the error reference."""
-    hint: str = ""
-    """What to do next."""
-    problems: tuple[ProblemPart, ...] = ()
-    """Everything that is wrong, where it is more than one thing."""
 
 
 def status_of(error: errors.TidemillError, *, in_body: bool = False) -> int:

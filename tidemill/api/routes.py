@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tidemill.api.assets import PartitionsQuery, get_asset, list_assets, list_partitions
@@ -127,11 +126,3 @@ ROUTES: tuple[Route[Any, Any], ...] = (
         body=Nothing,
     ),
 )
-
-
-def paths() -> Mapping[str, str]:
-    """A name for each path template, for hosts that register one function per path; every method of a path goes to the same function."""
-    found: dict[str, str] = {}
-    for route in ROUTES:
-        found.setdefault(route.template, "_".join(part for part in route.segments if not part.startswith("{")) + ("_item" if route.template.endswith("}") else ""))
-    return {name: template for template, name in found.items()}

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from tidemill.catalog.commit import describe, last_writer
 from tidemill.catalog.diff import Change, diff
 from tidemill.catalog.edit import apply
-from tidemill.catalog.log import Log
 from tidemill.catalog.objects import EMPTY_ROOT
 from tidemill.catalog.snapshots import BRANCH, DELETE, MERGE, ROLLBACK
 from tidemill.catalog.writer import MAIN, Author, Committed, Draft, Position, Writer, exists
@@ -28,8 +27,7 @@ def create(target: Writer, origin: Position, author: Author) -> Committed:
         raise PlanError(f"Branch `{target.log.branch}` cannot start from nothing.", hint="Commit something first.")
 
     def step(last: Position) -> Draft | Committed:
-        if exists(last):
-            assert last.snapshot is not None
+        if last.snapshot is not None and exists(last):
             if (last.snapshot.kind, last.snapshot.parent, last.snapshot.at) == (BRANCH, origin.hash, author.at):
                 return Committed(last.number, last.hash, 0)  # this very call, made before
             raise PlanError(f"Branch `{target.log.branch}` exists already.", hint="Choose another name, or delete it first.")
@@ -61,7 +59,8 @@ def rollback(target: Writer, to: Position, author: Author, *, base: int | None) 
     def step(head: Position) -> Draft | Committed:
         if base is not None and head.number != base and not _same_call(head, to, author):
             raise CatalogConflict(
-                f"Branch `{target.log.branch}` moved from log entry {base} to {head.number} (by {describe(head)}) meanwhile.", hint="Look, and roll back again."
+                f"Branch `{target.log.branch}` moved from log entry {base} to {head.number} (by {describe(head)}) meanwhile.",
+                hint="Look, and roll back again.",
             )
         if head.root == to.root:
             return Committed(head.number, head.hash, 0)
@@ -103,7 +102,9 @@ def _conflict(target: Writer, head: Position, source: Writer, theirs: Position, 
     unit = conflicts[0].unit
     here, there = last_writer(target, unit, 0, head), last_writer(source, unit, 0, theirs)
     by = " and ".join(
-        f"by {describe(place)} on `{writer.log.branch}` (log entry {place.number})" for place, writer in ((here, target), (there, source)) if place is not None
+        f"by {describe(place)} on `{writer.log.branch}` (log entry {place.number})"
+        for place, writer in ((here, target), (there, source))
+        if place is not None
     )
     shown = ", ".join(f"`{change.unit}`" for change in conflicts[:_NAMED])
     more = f" and {len(conflicts) - _NAMED} more" if len(conflicts) > _NAMED else ""

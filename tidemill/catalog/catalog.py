@@ -12,7 +12,7 @@ from tidemill.catalog.asof import resolve
 from tidemill.catalog.commit import commit, fence
 from tidemill.catalog.diff import Change, diff
 from tidemill.catalog.log import Log
-from tidemill.catalog.objects import Snapshot, decode
+from tidemill.catalog.objects import decode
 from tidemill.catalog.snapshots import Snapshots, instant
 from tidemill.catalog.tree import Nodes, assets, lookup, scan
 from tidemill.catalog.writer import MAIN, Author, Committed, Position, Writer, exists
@@ -22,6 +22,7 @@ from tidemill.storage.base import BlobStore
 from tidemill.storage.objects import Objects
 
 __all__ = ["Catalog", "CatalogView", "Change", "Committed", "Position"]
+
 
 class CatalogView(NamedTuple):
     """All units as of one snapshot: frozen, so every question asked of it is answered from the same state."""
@@ -59,15 +60,16 @@ class Catalog:
         store: where everything rests.
         branch: which branch to read and write.
         objects: the store's objects, if the caller has them open already.
+        nodes: its tree nodes, likewise.
     """
 
-    def __init__(self, store: BlobStore, *, branch: str = MAIN, objects: Objects | None = None) -> None:
+    def __init__(self, store: BlobStore, *, branch: str = MAIN, objects: Objects | None = None, nodes: Nodes | None = None) -> None:
         self.store = store
         self.branch = branch
         self.objects = objects or Objects(store)
-        self.nodes = Nodes(self.objects)
+        self.nodes = nodes or Nodes(self.objects)
         self.snapshots = Snapshots(self.objects)
-        self._writer = Writer(self.nodes, self.snapshots, Log(store, branch))
+        self._writer = self._writer_of(branch)
         self._record = functools.lru_cache(maxsize=4096)(self._read_record)
 
     def head(self) -> Position:
@@ -75,12 +77,8 @@ class Catalog:
         return self._writer.head()
 
     def on(self, branch: str) -> Catalog:
-        """The same store's catalog on another branch; what was read already is shared."""
-        other = Catalog(self.store, branch=branch, objects=self.objects)
-        other.nodes, other.snapshots = self.nodes, self.snapshots
-        other._writer = Writer(self.nodes, self.snapshots, Log(self.store, branch))
-        other._record = self._record
-        return other
+        """The catalog of another branch of the same store; nodes that were read already are shared."""
+        return Catalog(self.store, branch=branch, objects=self.objects, nodes=self.nodes)
 
     def position(self, number: int) -> Position:
         """A place in the log that is known to exist.
@@ -164,11 +162,11 @@ class Catalog:
             InvalidKey: it is not a branch name.
         """
         origin = self.head() if start is None else self._writer.at(start)
-        return branches.create(self.on(name)._writer, origin, Author(author, reason, instant(at)))
+        return branches.create(self._writer_of(name), origin, Author(author, reason, instant(at)))
 
     def branches(self) -> dict[str, Position]:
         """The branches that exist and where they are, by name."""
-        found = {name: self.on(name)._writer.last() for name in branches.names(self.store)}
+        found = {name: self._writer_of(name).last() for name in branches.names(self.store)}
         return {name: last for name, last in found.items() if exists(last)}
 
     def merge(self, source: str, *, author: str, reason: str, at: datetime) -> Committed:
@@ -181,7 +179,7 @@ class Catalog:
             NotFound: one of the branches does not exist.
             StoreUnavailable: the outcome is unknown; call again (what is merged already is not merged twice).
         """
-        return branches.merge(self._writer, self.on(source)._writer, Author(author, reason, instant(at)))
+        return branches.merge(self._writer, self._writer_of(source), Author(author, reason, instant(at)))
 
     def delete_branch(self, name: str, *, author: str, reason: str, at: datetime) -> Committed:
         """Ends a branch; its log stays, what only it reached becomes garbage.
@@ -190,7 +188,7 @@ class Catalog:
             PlanError: it is `main`.
             NotFound: it does not exist.
         """
-        return branches.delete(self.on(name)._writer, Author(author, reason, instant(at)))
+        return branches.delete(self._writer_of(name), Author(author, reason, instant(at)))
 
     def history(self, limit: int = 100, *, before: int | None = None) -> list[Position]:
         """The latest places of the log, newest first.
@@ -226,6 +224,9 @@ class Catalog:
             MessageError: a later version wrote it.
         """
         return self._record(record)
+
+    def _writer_of(self, branch: str) -> Writer:
+        return Writer(self.nodes, self.snapshots, Log(self.store, branch))
 
     def _read_record(self, record: str) -> Record:
         found: Record = decode(self.objects.get(record), Record, f"Record {record}")

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tidemill.catalog.guard import Guard
 from tidemill.catalog.log import Log, Recorded
-from tidemill.catalog.objects import EMPTY_ROOT, LogEntry, Snapshot
+from tidemill.catalog.objects import EMPTY_ROOT, LogEntry, Snapshot, decode
 from tidemill.catalog.snapshots import DELETE, MERGE, Snapshots
 from tidemill.catalog.tree import Nodes, count_of, empty
-from tidemill.errors import NotFound
+from tidemill.errors import CatalogConflict, NotFound
+from tidemill.model.facts import Materialization, Record
+from tidemill.storage.guard import Guard
 
 MAIN = "main"
 
@@ -131,7 +132,7 @@ class Writer:
             if isinstance(draft, Committed):
                 return draft
             snapshot = self.snapshots.put(self._completed(draft, author))
-            self._guard.protect(self.nodes.objects, {snapshot, draft.root, *draft.written}, draft.records)
+            self._protect({snapshot, draft.root, *draft.written}, draft.records)
             entry = LogEntry(
                 branch=self.log.branch,
                 number=head.number + 1,
@@ -145,6 +146,19 @@ class Writer:
                 return Committed(entry.number, snapshot, draft.changed)
             time.sleep(pause * random.random())  # noqa: S311 - spreads writers out, keeps no secret
             pause = min(pause * 2, _PAUSE_MAX_SECONDS)
+
+    def _protect(self, objects: set[str], records: frozenset[str]) -> None:
+        """Makes sure that what a commit is about to reach is not being collected as garbage. Files are looked at only while something is."""
+        if not self._guard.active():
+            return
+        for sha256, data in zip(sorted(records), self.nodes.objects.get_many(sorted(records)), strict=True):
+            record = decode(data, Record, f"Record {sha256}")
+            objects |= {sha256, *(file.sha256 for file in record.files)} if isinstance(record, Materialization) else {sha256}
+        lost = self._guard.lost(objects)
+        if lost:
+            raise CatalogConflict(
+                f"Object {lost[0]} was collected as garbage before this commit could refer to it.", hint="Run again: it will be made again."
+            )
 
     def _completed(self, draft: Draft, author: Author) -> Snapshot:
         if draft.root == EMPTY_ROOT:

@@ -28,6 +28,7 @@ from tidemill.definitions.source import Imported, ModuleSource, Sources, normal_
 from tidemill.definitions.sql import SqlText
 from tidemill.model.versions import canonical, digest
 
+_DECORATORS = frozenset({"asset", "external_asset"})
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, date, time, timedelta, pa.DataType, pa.Schema, pa.Field)
 
 
@@ -288,8 +289,12 @@ def _is_ours(decorator: ast.expr, module: ModuleSource) -> bool:
     target: ast.expr = decorator.func if isinstance(decorator, ast.Call) else decorator
     while isinstance(target, ast.Attribute):
         target = target.value
-    imported = module.imports.get(target.id) if isinstance(target, ast.Name) else None
-    return imported is not None and imported.module.split(".", 1)[0] == "tidemill"
+    if not isinstance(target, ast.Name):
+        return False
+    imported = module.imports.get(target.id)
+    if imported is None:
+        return target.id in _DECORATORS and target.id not in module.statements and "tidemill" in module.stars
+    return imported.module.split(".", 1)[0] == "tidemill"
 
 
 def _plain_form(value: Any) -> str | None:

@@ -165,7 +165,7 @@ class _Excuse:
 class _Loader(SourceFileLoader):
     """Compiles from source every time: bytecode caches look at whole seconds, so an edit right after a load would be missed."""
 
-    def path_stats(self, path: str) -> dict[str, int]:  # type: ignore[override]
+    def path_stats(self, path: str) -> dict[str, int]:
         """Says that there is nothing to compare a cache with."""
         raise OSError(path)
 

@@ -24,7 +24,7 @@ _LOG = logging.getLogger("tidemill.asset")
 class AssetContext:
     """The unit a function is asked to make."""
 
-    asset_key: AssetKey = AssetKey("asset")
+    asset_key: AssetKey
     partition_key: PartitionKey = UNPARTITIONED
     """`""` if the asset is not partitioned."""
     window: Window | None = None

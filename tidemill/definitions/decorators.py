@@ -5,12 +5,13 @@ Declaring never fails for what is wrong in the declaration: the mistake is kept 
 
 from __future__ import annotations
 
+import inspect
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypedDict, Unpack, cast, overload
 
 import pyarrow as pa
 
@@ -18,12 +19,34 @@ from tidemill.definitions.assets import AssetKind, AssetSpec, Input, Mistake, Ob
 from tidemill.definitions.partitions import PartitionsDefinition
 from tidemill.definitions.policies import NO_RETRY, RetryPolicy
 from tidemill.definitions.sql import SqlText
+from tidemill.errors import did_you_mean
 from tidemill.model.facts import JsonScalar
 
 InputRef = str | AssetSpec[..., Any] | Input
 """An input as it may be written: a key, an asset, or an `Input` with a mapping."""
 
-T = TypeVar("T")
+
+class AssetOptions(TypedDict, total=False):
+    """What every kind of asset may declare."""
+
+    partitions: PartitionsDefinition | None
+    """Which partitions there are; None or left out: the dataset is made as a whole."""
+    group: str | None
+    """For selection and display; the first word of a dotted key if left out, else `default`."""
+    description: str | None
+    """The function's docstring if left out."""
+    owners: Iterable[str]
+    """People or teams."""
+    tags: Mapping[str, str] | None
+    """For selection, as in `tag:layer=gold`."""
+    parameters: Mapping[str, JsonScalar] | None
+    """Names and defaults of values that a run may override; functions read them from `context.parameters`."""
+    schema: pa.Schema | None
+    """What every result must look like."""
+    retry: RetryPolicy | None
+    """What to do when it fails; one attempt if left out."""
+    timeout: timedelta | None
+    """For one attempt at one partition; None or left out: the host's own."""
 
 
 class _Caller(NamedTuple):
@@ -41,16 +64,8 @@ def asset(
     *,
     key: str | None = None,
     inputs: Mapping[str, InputRef] | None = None,
-    partitions: PartitionsDefinition | None = None,
-    group: str | None = None,
-    description: str | None = None,
-    owners: Iterable[str] = (),
-    tags: Mapping[str, str] | None = None,
     code_version: str | None = None,
-    parameters: Mapping[str, JsonScalar] | None = None,
-    schema: pa.Schema | None = None,
-    retry: RetryPolicy | None = None,
-    timeout: timedelta | None = None,
+    **options: Unpack[AssetOptions],
 ) -> Callable[[Callable[P, R]], AssetSpec[P, R]]: ...
 
 
@@ -60,16 +75,8 @@ def asset(
     *,
     key: str | None = None,
     inputs: Mapping[str, InputRef] | None = None,
-    partitions: PartitionsDefinition | None = None,
-    group: str | None = None,
-    description: str | None = None,
-    owners: Iterable[str] = (),
-    tags: Mapping[str, str] | None = None,
     code_version: str | None = None,
-    parameters: Mapping[str, JsonScalar] | None = None,
-    schema: pa.Schema | None = None,
-    retry: RetryPolicy | None = None,
-    timeout: timedelta | None = None,
+    **options: Unpack[AssetOptions],
 ) -> Any:
     """Declares a dataset that the decorated function makes, one partition at a time.
 
@@ -82,91 +89,31 @@ def asset(
         function: the function, if the decorator is used without arguments.
         key: dotted name, unique in the project; the function's name if left out.
         inputs: parameter name to asset, for parameters that are not called after theirs or need a partition mapping.
-        partitions: which partitions there are; None: the dataset is made as a whole.
-        group: for selection and display; the first word of a dotted key if left out, else `default`.
-        description: the function's docstring if left out.
-        owners: people or teams.
-        tags: for selection, as in `tag:layer=gold`.
         code_version: replaces the version derived from the code; change it whenever results should be made again.
-        parameters: names and defaults of values that a run may override; read them from `context.parameters`.
-        schema: what every result must look like.
-        retry: what to do when the function fails; one attempt if left out.
-        timeout: for one attempt at one partition; None: the host's own.
+        options: see `AssetOptions`.
     """
     caller = _caller()
 
     def declare(decorated: Callable[..., Any]) -> AssetSpec[..., Any]:
-        return _spec(
-            AssetKind.ASSET,
-            decorated,
-            caller,
-            key=key,
-            inputs=inputs,
-            partitions=partitions,
-            group=group,
-            description=description,
-            owners=owners,
-            tags=tags,
-            code_version=code_version,
-            parameters=parameters,
-            schema=schema,
-            retry=retry,
-            timeout=timeout,
-        )
+        return _spec(AssetKind.ASSET, caller, options, function=decorated, key=key, inputs=inputs, code_version=code_version)
 
     return declare if function is None else declare(function)
 
 
 def external_asset(
-    *,
-    key: str | None = None,
-    partitions: PartitionsDefinition | None = None,
-    observe: Observe | None = None,
-    group: str | None = None,
-    description: str | None = None,
-    owners: Iterable[str] = (),
-    tags: Mapping[str, str] | None = None,
-    parameters: Mapping[str, JsonScalar] | None = None,
-    schema: pa.Schema | None = None,
-    retry: RetryPolicy | None = None,
-    timeout: timedelta | None = None,
+    *, key: str | None = None, observe: Observe | None = None, **options: Unpack[AssetOptions]
 ) -> Callable[[Callable[P, R]], AssetSpec[P, R]]:
     """Declares a dataset that exists elsewhere. The decorated function loads one partition of it; it takes the context or nothing.
 
     Args:
-        key: see `asset`.
-        partitions: see `asset`.
+        key: dotted name, unique in the project; the function's name if left out.
         observe: given the context, says which version the partition has now, without loading it; the hash of the loaded content if left out.
-        group: see `asset`.
-        description: see `asset`.
-        owners: see `asset`.
-        tags: see `asset`.
-        parameters: see `asset`.
-        schema: see `asset`.
-        retry: see `asset`.
-        timeout: see `asset`.
+        options: see `AssetOptions`.
     """
     caller = _caller()
 
     def declare(decorated: Callable[P, R]) -> AssetSpec[P, R]:
-        spec = _spec(
-            AssetKind.EXTERNAL,
-            decorated,
-            caller,
-            key=key,
-            inputs=None,
-            partitions=partitions,
-            group=group,
-            description=description,
-            owners=owners,
-            tags=tags,
-            code_version=None,
-            parameters=parameters,
-            schema=schema,
-            retry=retry,
-            timeout=timeout,
-        )
-        return replace(spec, observe=observe)
+        return cast("AssetSpec[P, R]", _spec(AssetKind.EXTERNAL, caller, options, function=decorated, key=key, observe=observe))
 
     return declare
 
@@ -176,16 +123,8 @@ def sql_asset(
     key: str,
     sql: str | Path,
     inputs: Mapping[str, InputRef] | Iterable[str | AssetSpec[..., Any]],
-    partitions: PartitionsDefinition | None = None,
-    group: str | None = None,
-    description: str | None = None,
-    owners: Iterable[str] = (),
-    tags: Mapping[str, str] | None = None,
     code_version: str | None = None,
-    parameters: Mapping[str, JsonScalar] | None = None,
-    schema: pa.Schema | None = None,
-    retry: RetryPolicy | None = None,
-    timeout: timedelta | None = None,
+    **options: Unpack[AssetOptions],
 ) -> AssetSpec[..., Any]:
     """Declares a dataset that a DuckDB query makes from its inputs, one partition at a time.
 
@@ -193,41 +132,16 @@ def sql_asset(
     each dimension of its partitions and one for each declared parameter.
 
     Args:
-        key: see `asset`.
+        key: dotted name, unique in the project.
         sql: the query, or the path of a file beside the declaring module: a `Path`, or text that ends in `.sql`.
         inputs: table name to asset; or the assets alone, whose tables are then called after their keys with `_` for `.`.
-        partitions: see `asset`.
-        group: see `asset`.
-        description: see `asset`.
-        owners: see `asset`.
-        tags: see `asset`.
-        code_version: see `asset`; derived from the query, without its white space and comments, if left out.
-        parameters: see `asset`.
-        schema: see `asset`.
-        retry: see `asset`.
-        timeout: see `asset`.
+        code_version: replaces the version derived from the query without its white space and comments.
+        options: see `AssetOptions`.
     """
     caller = _caller()
     text, mistakes = _read_sql(sql, caller)
     named = inputs if isinstance(inputs, Mapping) else {_alias(each): each for each in ([inputs] if isinstance(inputs, str) else inputs)}
-    spec = _spec(
-        AssetKind.SQL,
-        None,
-        caller,
-        key=key,
-        inputs=named,
-        partitions=partitions,
-        group=group,
-        description=description,
-        owners=owners,
-        tags=tags,
-        code_version=code_version,
-        parameters=parameters,
-        schema=schema,
-        retry=retry,
-        timeout=timeout,
-    )
-    return replace(spec, sql=text, mistakes=(*spec.mistakes, *mistakes))
+    return _spec(AssetKind.SQL, caller, options, key=key, sql=text, inputs=named, code_version=code_version, mistakes=mistakes)
 
 
 def alias(key: str) -> str:
@@ -241,48 +155,42 @@ def _alias(reference: str | AssetSpec[..., Any]) -> str:
 
 def _spec(
     kind: AssetKind,
-    function: Callable[..., Any] | None,
     caller: _Caller,
+    options: Mapping[str, Any],
     *,
-    key: str | None,
-    inputs: Mapping[str, InputRef] | None,
-    partitions: PartitionsDefinition | None,
-    group: str | None,
-    description: str | None,
-    owners: Iterable[str],
-    tags: Mapping[str, str] | None,
-    code_version: str | None,
-    parameters: Mapping[str, JsonScalar] | None,
-    schema: pa.Schema | None,
-    retry: RetryPolicy | None,
-    timeout: timedelta | None,
+    function: Callable[..., Any] | None = None,
+    sql: SqlText | None = None,
+    key: str | None = None,
+    inputs: Mapping[str, InputRef] | None = None,
+    observe: Observe | None = None,
+    code_version: str | None = None,
+    mistakes: Iterable[Mistake] = (),
 ) -> AssetSpec[..., Any]:
-    check = _Check()
-    name = getattr(function, "__name__", "")
+    check = _Check(mistakes)
+    for name in sorted(options.keys() - AssetOptions.__annotations__.keys()):
+        check.mistakes.append(Mistake(f"There is no option `{name}`.", did_you_mean(name, AssetOptions.__annotations__)))
+    definition = check.of(
+        options.get("partitions"), PartitionsDefinition, "partitions", "a partitions definition such as `MonthlyPartitions('2013-01')`"
+    )
     document = getattr(function, "__doc__", None) or ""
+    description = check.of(options.get("description"), str, "description", "a text")
     return AssetSpec(
-        key=check.of(key, str, "key", "a text such as `gold.daily_orders`", default=name),
+        key=check.of(key, str, "key", "a text such as `gold.daily_orders`") or str(getattr(function, "__name__", "")),
         kind=kind,
         function=function,
-        sql=None,
+        sql=sql,
         inputs=check.inputs(inputs),
-        observe=None,
-        partitions=check.of(
-            partitions,
-            PartitionsDefinition,
-            "partitions",
-            "a partitions definition such as `MonthlyPartitions(start='2013-01')`",
-            default=None,
-        ),
-        group=check.of(group, str, "group", "a text", default=None),
-        description=_unindented(check.of(description, str, "description", "a text", default=document)),
-        owners=check.texts(owners, "owners"),
-        tags=check.mapping(tags, str, "tags", "texts by name, such as `{'layer': 'gold'}`"),
-        code_version=check.of(code_version, str, "code_version", "a text such as `'2'`", default=None),
-        parameters=check.mapping(parameters, (str, int, float, bool, type(None)), "parameters", "texts, numbers, booleans or None by name"),
-        schema=check.of(schema, pa.Schema, "schema", "a `pa.schema([...])`", default=None),
-        retry=check.of(retry, RetryPolicy, "retry", "a `RetryPolicy(...)`", default=NO_RETRY),
-        timeout=check.timeout(timeout),
+        observe=check.of(observe, Callable, "observe", "a function that takes the context and returns a text"),
+        partitions=definition,
+        group=check.of(options.get("group"), str, "group", "a text"),
+        description=inspect.cleandoc(document if description is None else description),
+        owners=check.texts(options.get("owners", ()), "owners"),
+        tags=check.mapping(options.get("tags"), _is_text, "tags", "texts by name, such as `{'layer': 'gold'}`"),
+        code_version=check.of(code_version, str, "code_version", "a text such as `'2'`"),
+        parameters=check.mapping(options.get("parameters"), _is_scalar, "parameters", "texts, finite numbers, booleans or None by name"),
+        schema=check.of(options.get("schema"), pa.Schema, "schema", "a `pa.schema([...])`"),
+        retry=check.of(options.get("retry"), RetryPolicy, "retry", "a `RetryPolicy(...)`") or NO_RETRY,
+        timeout=check.timeout(options.get("timeout")),
         module=caller.module,
         file=caller.file,
         line=caller.line,
@@ -293,14 +201,14 @@ def _spec(
 class _Check:
     """Lets values of the right type through; of others it keeps a mistake and lets a harmless value through instead."""
 
-    def __init__(self) -> None:
-        self.mistakes: list[Mistake] = []
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = list(mistakes)
 
-    def of(self, value: Any, kind: type[Any], name: str, wanted: str, *, default: T) -> Any | T:
+    def of(self, value: Any, kind: Any, name: str, wanted: str) -> Any:
         if value is None or isinstance(value, kind):
-            return default if value is None else value
+            return value
         self._wrong(name, value, wanted)
-        return default
+        return None
 
     def timeout(self, value: Any) -> timedelta | None:
         if value is not None and (not isinstance(value, timedelta) or value <= timedelta()):
@@ -310,16 +218,14 @@ class _Check:
 
     def texts(self, values: Any, name: str) -> tuple[str, ...]:
         values = values if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
-        if isinstance(values, tuple) and all(isinstance(each, str) and each.isprintable() and each for each in values):
+        if isinstance(values, tuple) and all(_is_text(each) and each for each in values):
             return values
         self._wrong(name, values, "a list of texts, such as `['data-team']`")
         return ()
 
-    def mapping(self, values: Any, kinds: Any, name: str, wanted: str) -> dict[str, Any]:
+    def mapping(self, values: Any, fits: Callable[[Any], bool], name: str, wanted: str) -> dict[str, Any]:
         values = {} if values is None else values
-        if isinstance(values, Mapping) and all(
-            isinstance(key, str) and key.isprintable() and key and isinstance(each, kinds) for key, each in values.items()
-        ):
+        if isinstance(values, Mapping) and all(_is_text(key) and key and fits(each) for key, each in values.items()):
             return dict(values)
         self._wrong(name, values, wanted)
         return {}
@@ -344,31 +250,35 @@ class _Check:
         self.mistakes.append(Mistake(f"`{name}` is {shown if len(shown) <= 60 else shown[:57] + '...'}.", f"It must be {wanted}."))
 
 
+def _is_text(value: Any) -> bool:
+    # Double quotes are how selections quote: `owner:"Jane Doe"`.
+    return isinstance(value, str) and value.isprintable() and '"' not in value
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether a value has one JSON spelling, the same everywhere."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**63)
+
+
 def _read_sql(sql: Any, caller: _Caller) -> tuple[SqlText | None, list[Mistake]]:
-    if isinstance(sql, str) and not sql.strip().lower().endswith(".sql"):
-        return (
-            (SqlText(sql), []) if sql.strip() else (None, [Mistake("The query is empty.", "Write a SELECT, or the path of a `.sql` file.")])
-        )
     if not isinstance(sql, str | Path):
         return None, [Mistake(f"`sql` is {sql!r}.", "It must be the text of a query, or the path of a `.sql` file beside this module.")]
     shown = Path(sql).as_posix().strip()
+    if isinstance(sql, str) and not shown.lower().endswith(".sql"):
+        return (SqlText(sql), []) if sql.strip() else (None, [Mistake("The query is empty.", "Write a SELECT.")])
+    path = Path(caller.file).parent / shown
     try:
-        return SqlText((Path(caller.file).parent / shown).read_text(encoding="utf-8"), Path(shown).name), []
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = sorted(path.name for path in Path(caller.file).parent.glob("*.sql"))
-        return None, [
-            Mistake(
-                f"There is no file `{shown}`.",
-                f"Files beside this module: {', '.join(f'`{name}`' for name in near)}." if near else "The path is relative to this module.",
-            )
-        ]
+        near = sorted(each.name for each in path.parent.glob("*.sql"))
+        hint = f"In that folder: {', '.join(f'`{name}`' for name in near)}." if near else "The path is relative to this module."
+        return None, [Mistake(f"There is no file `{shown}`.", hint)]
     except (OSError, UnicodeDecodeError) as error:
-        return None, [Mistake(f"The file `{shown}` cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.")]
-
-
-def _unindented(text: str) -> str:
-    lines = text.strip().splitlines()
-    return "\n".join(line.strip() for line in lines)
+        why = (error.strerror or "unknown reason") if isinstance(error, OSError) else "not UTF-8 text"
+        return None, [Mistake(f"The file `{shown}` cannot be read: {why}.")]
+    return (SqlText(text, shown), []) if text.strip() else (None, [Mistake(f"The file `{shown}` is empty.", "Write a SELECT.")])
 
 
 def _caller() -> _Caller:

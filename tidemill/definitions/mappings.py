@@ -4,6 +4,7 @@ The law that every mapping keeps: a partition is among the upstreams of its down
 that exist at `now` are ever returned, in the order of their definition.
 """
 
+# ruff: noqa: ARG002 - every mapping answers the same questions, and most need only a part of what is asked
 from __future__ import annotations
 
 import itertools
@@ -45,7 +46,7 @@ class PartitionMapping(ABC):
         """Why this mapping cannot join the two definitions, as a clause after "because"; None if it can."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AllPartitions(PartitionMapping):
     """Every partition reads all partitions of the input."""
 
@@ -67,7 +68,7 @@ class AllPartitions(PartitionMapping):
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IdentityMapping(PartitionMapping):
     """Every partition reads the partition of the same key, where the input has it."""
 
@@ -100,7 +101,7 @@ class IdentityMapping(PartitionMapping):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TimeRollUp(PartitionMapping):
     """Every partition reads the partitions of the input that share time with it: the days of a month, or the month of a day."""
 

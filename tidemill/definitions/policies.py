@@ -32,7 +32,7 @@ class RetryPolicy:
     max_delay: timedelta = timedelta(minutes=5)
     """No wait is longer."""
     non_retryable: tuple[str, ...] = ()
-    """Names of exception classes, such as `ValueError`, that no further attempt can mend. The class itself: subclasses are named on their own."""
+    """Names of exception classes, such as `ValueError`, that no further attempt can mend. Their subclasses count too."""
 
     def __post_init__(self) -> None:
         """Checks the figures.
@@ -40,14 +40,13 @@ class RetryPolicy:
         Raises:
             DefinitionProblem: one is out of its range.
         """
-        object.__setattr__(
-            self, "non_retryable", (self.non_retryable,) if isinstance(self.non_retryable, str) else tuple(self.non_retryable)
-        )
+        names: object = self.non_retryable
         wrong = (
             ("max_attempts must be at least 1" if self.max_attempts < 1 else "")
             or ("first_delay must not be negative" if self.first_delay < timedelta() else "")
             or ("backoff must be at least 1" if self.backoff < 1 else "")
             or ("max_delay must not be shorter than first_delay" if self.max_delay < self.first_delay else "")
+            or ("non_retryable must be a tuple of names" if not isinstance(names, tuple) else "")
         )
         if wrong:
             raise DefinitionProblem(

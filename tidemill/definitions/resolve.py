@@ -130,10 +130,6 @@ class _Resolver:
         signature = Signature(None, {}, ()) if spec.function is None else read_signature(spec.function)
         for mistake in signature.mistakes:
             self._problem(f"Asset `{key}`: {mistake.message}", mistake.hint)
-        if spec.observe is not None and not callable(spec.observe):
-            self._problem(
-                f"Asset `{key}`: `observe` is {spec.observe!r}.", "It must be a function that takes the context and returns a text."
-            )
         inputs = self._inputs(key, signature)
         if spec.kind is AssetKind.SQL:
             self._check_sql(key)
@@ -221,9 +217,7 @@ class _Resolver:
             return self._names.by_key[keys[0]]
         if keys:
             choices = " and ".join(f"`{each}`" for each in sorted(keys))
-            self._problem(
-                f"Asset `{key}`: parameter `{name}` could mean {choices}.", f"Say which: `inputs={{'{name}': '{sorted(keys)[0]}'}}`."
-            )
+            self._problem(f"Asset `{key}`: parameter `{name}` could mean {choices}.", f"Say which: `inputs={{'{name}': '{min(keys)}'}}`.")
         elif name in self.spec.parameters:
             self._problem(
                 f"Asset `{key}`: `{name}` is a declared parameter, but function parameters are inputs.",
@@ -280,11 +274,13 @@ class _Resolver:
             meant = self._names.by_alias.get(table, [])
             if table not in declared and meant:
                 self._problem(
-                    f"Asset `{key}`: its query reads `{table}`, which is not among its inputs.", f"Add `{sorted(meant)[0]}` to `inputs`."
+                    f"Asset `{key}`: its query reads `{table}`, which is not among its inputs.", f"Add `{min(meant)}` to `inputs`."
                 )
 
     def _code(self, key: AssetKey, signature: Signature) -> CodeVersion | None:
         spec = self.spec
+        if spec.kind is AssetKind.EXTERNAL:
+            return explicit_version(key, "external")  # what it holds is its version, however it is loaded
         if spec.code_version is not None:
             return explicit_version(key, spec.code_version)
         if spec.sql is not None:

@@ -30,7 +30,7 @@ class Signature:
 
 def read_signature(function: Callable[..., Any]) -> Signature:
     """Reads the signature of an asset function; what cannot be an asset function gives mistakes, never an exception."""
-    plain = inspect.unwrap(function) if callable(function) else function
+    plain = inspect.unwrap(function)
     if not isinstance(plain, types.FunctionType) or plain.__name__ == "<lambda>":
         return Signature(None, {}, (Mistake("It does not decorate a function.", "Put it above a `def`."),))
     if inspect.iscoroutinefunction(plain) or inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):

@@ -41,7 +41,12 @@ def refuse_run(runtime: Runtime, run: RunId, error: ErrorInfo) -> RunResult:
 
 
 def _result(
-    runtime: Runtime, request: RunRequest, record: PlanRecord, plan: Plan, outcomes: Mapping[int, UnitOutcome], canceled: CancelRecord | None
+    runtime: Runtime,
+    request: RunRequest,
+    record: PlanRecord,
+    plan: Plan,
+    outcomes: Mapping[int, UnitOutcome],
+    canceled: CancelRecord | None,
 ) -> RunResult:
     status, error = _verdict(plan, outcomes, canceled)
     commit, snapshot, changed = 0, "", 0
@@ -92,7 +97,9 @@ def _verdict(plan: Plan, outcomes: Mapping[int, UnitOutcome], canceled: CancelRe
         return RunStatus.FAILED, ErrorInfo(
             code="units-failed",
             message=f"{units} failed, so nothing was published: a run is published whole or not at all.",
-            hint=f"Mend the cause and run again; the {done} finished units are kept and will be reused." if done else "Mend the cause and run again.",
+            hint=f"Mend the cause and run again; the {done} finished units are kept and will be reused."
+            if done
+            else "Mend the cause and run again.",
         )
     missing = sum(unit.action is not Action.REUSE and position not in outcomes for position, unit in enumerate(plan.units))
     missing += sum(isinstance(outcome, Canceled) for outcome in outcomes.values())

@@ -28,7 +28,11 @@ from tidemill.plan.tranche import Tranche, slice_plan
 
 
 def apply_local(
-    runtime: Runtime, request: RunRequest, *, on_progress: Callable[[dict[str, list[int]]], None] = lambda counts: None, threads: int | None = None
+    runtime: Runtime,
+    request: RunRequest,
+    *,
+    on_progress: Callable[[dict[str, list[int]]], None] = lambda _: None,
+    threads: int | None = None,
 ) -> RunResult:
     """Plans and executes a request in this process, and commits it.
 

@@ -205,7 +205,11 @@ def _checked(asset: AssetDefinition, unit: UnitKey, result: object) -> tuple[pa.
     if len(set(result.column_names)) != result.num_columns:
         raise _Rejected("wrong-schema", f"`{unit}` returned two columns of one name.", "Give every column a name of its own.")
     if asset.schema is not None and not result.schema.equals(asset.schema, check_metadata=False):
-        raise _Rejected("wrong-schema", f"`{unit}` returned another schema than `{unit.asset}` declares: {_difference(asset.schema, result.schema)}.", "Mend the function, or the schema it declares.")
+        raise _Rejected(
+            "wrong-schema",
+            f"`{unit}` returned another schema than `{unit.asset}` declares: {_difference(asset.schema, result.schema)}.",
+            "Mend the function, or the schema it declares.",
+        )
     return result.replace_schema_metadata(None), metadata
 
 
@@ -221,5 +225,3 @@ def _difference(declared: pa.Schema, returned: pa.Schema) -> str:
     if not differences:
         differences = ["the columns are in another order, or differ in whether they may be null"]
     return ", ".join(differences[:5]) + (f" and {len(differences) - 5} more" if len(differences) > 5 else "")
-
-

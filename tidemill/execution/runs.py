@@ -18,7 +18,6 @@ from tidemill.model.versions import canonical, digest
 from tidemill.storage.base import BlobStore
 from tidemill.storage.conditional import put_once
 
-
 RecordT = TypeVar("RecordT", bound=msgspec.Struct)
 
 

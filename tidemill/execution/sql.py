@@ -7,32 +7,38 @@ insertion order make the result depend on the inputs alone; the session's time z
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pyarrow as pa
 
-from tidemill.errors import MissingExtra, TidemillError
+from tidemill.definitions.context import AssetContext
+from tidemill.definitions.sql import SqlText, sql_parameters
+from tidemill.errors import MissingExtra
+from tidemill.execution.boundary import UserCodeFailed
+from tidemill.model.keys import UnitKey
+from tidemill.model.outcomes import ErrorInfo
+
+_SETTINGS = """
+    SET TimeZone = 'UTC';
+    SET preserve_insertion_order = true;
+    SET python_enable_replacements = false;
+    SET lock_configuration = true
+"""
 
 
-class QueryFailed(TidemillError):
-    """A query that DuckDB refused or could not finish."""
-
-    code = "query-failed"
-
-
-def run_sql(sql: str, tables: Mapping[str, pa.Table], parameters: Mapping[str, Any]) -> pa.Table:
-    """Runs one query.
+def run_sql(sql: SqlText, tables: Mapping[str, pa.Table], context: AssetContext) -> pa.Table:
+    """Runs the query of one unit.
 
     Args:
         sql: one statement that yields rows.
         tables: the inputs, by table name.
-        parameters: a value for every `$name` in the query, and no others.
+        context: the unit; gives a value to every `$name` in the query.
 
     Returns:
         The rows, in the order the query gives them.
 
     Raises:
-        QueryFailed: DuckDB's own words in one sentence.
+        UserCodeFailed: the query was refused or could not be finished; DuckDB's own words in one sentence.
+        MissingExtra: DuckDB is not installed.
     """
     try:
         import duckdb  # noqa: PLC0415 - loading it costs 50 ms that only SQL assets should pay
@@ -40,29 +46,34 @@ def run_sql(sql: str, tables: Mapping[str, pa.Table], parameters: Mapping[str, A
         raise MissingExtra("A SQL asset", "duckdb") from error
     connection = duckdb.connect(":memory:", config={"threads": "1", "enable_external_access": "false"})
     try:
-        connection.execute(
-            "SET TimeZone = 'UTC'; SET preserve_insertion_order = true; SET python_enable_replacements = false; SET lock_configuration = true"
-        )
+        connection.execute(_SETTINGS)
         for name, table in tables.items():
             connection.register(name, table)
-        relation = connection.sql(sql, params=dict(parameters)) if parameters else connection.sql(sql)
+        relation = connection.sql(sql.text, params=sql_parameters(sql, context)) if sql.parameters else connection.sql(sql.text)
         if relation is None:
-            raise QueryFailed("The query yields no rows.", hint="Write one SELECT.")
+            raise _failed(sql, context, "it yields no rows", "Write one SELECT.")
         return relation.to_arrow_table()
     except duckdb.Error as error:
-        raise QueryFailed(f"DuckDB refused the query: {_first_sentence(str(error))}", hint=_hint(str(error), tables)) from None
+        raise _failed(sql, context, _first_sentence(str(error)), _hint(str(error), tables)) from None
     finally:
         connection.close()
+
+
+def _failed(sql: SqlText, context: AssetContext, why: str, hint: str) -> UserCodeFailed:
+    unit = UnitKey(context.asset_key, context.partition_key)
+    query = f"The query `{sql.file}`" if sql.file else "The query"
+    message = f"{query} of `{unit}` failed: {why.removesuffix('.')}."
+    return UserCodeFailed(ErrorInfo(code="query-failed", message=message, hint=hint, retryable=False))
 
 
 def _first_sentence(text: str) -> str:
     """DuckDB's message without the echo of the query."""
     lines = [line.strip() for line in text.strip().splitlines()]
-    head = " ".join(line for line in lines[: next((i for i, line in enumerate(lines) if line.startswith("LINE ")), len(lines))] if line)
-    return head if head.endswith((".", "!", "?")) else f"{head}."
+    echo = next((index for index, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
+    return " ".join(line for line in lines[:echo] if line)
 
 
 def _hint(text: str, tables: Mapping[str, pa.Table]) -> str:
-    if "Table with name" in text:
-        return f"It can read {', '.join(f'`{name}`' for name in sorted(tables))}." if tables else "The asset declares no inputs."
-    return ""
+    if "Table with name" not in text:
+        return "Mend the query."
+    return f"It can read {', '.join(f'`{name}`' for name in sorted(tables))}." if tables else "The asset declares no inputs."

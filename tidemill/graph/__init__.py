@@ -1,1 +1,1 @@
-
+"""The asset graph, and how a request says which part of it is meant."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -204,9 +204,7 @@ def _merged(definition: PartitionsDefinition, spans: Sequence[Span], now: dateti
     return sorted(chosen, key=lambda key: definition.position(key, now) or 0)
 
 
-def _product(
-    definition: MultiPartitions, spans: dict[str, Sequence[Span]] | dict[str, tuple[Span, ...]], now: datetime
-) -> Sequence[PartitionKey]:
+def _product(definition: MultiPartitions, spans: Mapping[str, Sequence[Span]], now: datetime) -> Sequence[PartitionKey]:
     sides = [_merged(part, spans[name], now) if name in spans else part.keys(now) for name, part in definition.parts]
     return tuple(map(join_dimensions, itertools.product(*sides)))
 

@@ -300,10 +300,10 @@ class _Parser:
             return InGroup(text)
         if kind == "owner":
             return OwnedBy(text)
-        if kind == "tag":
-            name, equals, value = _split_outside_quotes(rest)
-            return Tagged(name, value if equals else None)
-        self._fail(token, f"`{kind}:` is not known; use `group:`, `tag:` or `owner:`.")
+        if kind != "tag":
+            self._fail(token, f"`{kind}:` is not known; use `group:`, `tag:` or `owner:`.")
+        name, equals, value = _split_outside_quotes(rest)
+        return Tagged(name, value if equals else None)
 
     def _deeper(self) -> None:
         self._depth += 1

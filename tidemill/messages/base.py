@@ -6,7 +6,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
-ReplyT = TypeVar("ReplyT", bound=msgspec.Struct, covariant=True)
+ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 
 
 class Command(msgspec.Struct, Generic[ReplyT], frozen=True, kw_only=True):

@@ -46,7 +46,11 @@ def asset_key(text: str) -> AssetKey:
         InvalidKey: it is not one to five lower-case words joined by dots.
     """
     if not _ASSET.fullmatch(text):
-        raise InvalidKey("asset key", text, "one to five words of a-z, 0-9 and _ joined by dots, each starting with a letter, such as `gold.daily_orders`")
+        raise InvalidKey(
+            "asset key",
+            text,
+            "one to five words of a-z, 0-9 and _ joined by dots, each starting with a letter, such as `gold.daily_orders`",
+        )
     return AssetKey(text)
 
 
@@ -57,7 +61,11 @@ def partition_key(text: str) -> PartitionKey:
         InvalidKey: a dimension is empty, holds a character outside A-Z a-z 0-9 _ . : + - or is too long.
     """
     if text and (len(text) > _PARTITION_MAX or not all(_DIMENSION.fullmatch(part) for part in text.split("|"))):
-        raise InvalidKey("partition key", text, "letters, digits and `_.:+-`, dimensions joined by `|`, at most 200 characters, such as `2013-01` or `2013-01|EWR`")
+        raise InvalidKey(
+            "partition key",
+            text,
+            "letters, digits and `_.:+-`, dimensions joined by `|`, at most 200 characters, such as `2013-01` or `2013-01|EWR`",
+        )
     return PartitionKey(text)
 
 

@@ -27,14 +27,16 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def fingerprint(code_version: str, parameters: Mapping[str, JsonScalar], inputs: Iterable[tuple[str, str, str]], *, partition: str = "") -> str:
+def fingerprint(
+    code_version: str, parameters: Mapping[str, JsonScalar], inputs: Iterable[tuple[str, str, str]], *, partition: str = ""
+) -> str:
     """Hash of everything a unit is made from: equal fingerprints mean equal results, so nothing needs to run.
 
     Args:
         code_version: the asset's code version.
         parameters: the asset's declared parameters with the values of this run.
-        inputs: (input name, partition, data version) of everything it reads, in any order. Only content counts: which run made
-            an input, or how its file is encoded, does not.
+        inputs: (input name, partition, data version) of everything it reads, in the order in which it reads them; the partition is
+            empty where the code cannot see it. Only content counts: which run made an input, or how its file is encoded, does not.
         partition: the unit's own partition if its code can see it, else empty: then equal inputs give equal results for every partition.
     """
-    return digest(canonical(["fingerprint/1", code_version, dict(parameters), partition, sorted(inputs)]))
+    return digest(canonical(["fingerprint/1", code_version, dict(parameters), partition, list(inputs)]))

@@ -17,8 +17,7 @@ from tidemill.graph.selection import parse_selection
 from tidemill.model.facts import Entry, JsonScalar
 from tidemill.model.keys import UNPARTITIONED, AssetKey, PartitionKey, UnitKey
 from tidemill.model.runs import RunRequest
-from tidemill.model.versions import fingerprint
-from tidemill.plan.plan import Action, PinnedInput, Plan, PlannedAsset, PlannedUnit, UnitInput
+from tidemill.plan.plan import Action, PinnedInput, Plan, PlannedAsset, PlannedUnit, UnitInput, unit_fingerprint
 from tidemill.plan.view import CatalogView
 
 BLOCKED_SHOWN = 5
@@ -58,6 +57,17 @@ def select_units(graph: AssetGraph, selection: str, partitions: str, now: dateti
     return units
 
 
+def check_request(graph: AssetGraph, request: RunRequest) -> None:
+    """Refuses what can never be planned, without looking at sources or the catalog: cheap enough for the moment of asking.
+
+    Raises:
+        InvalidSelection, UnknownAsset, UnknownPartition, PlanError: as `select_units`.
+        UnknownParameter: as `build_plan`.
+    """
+    units = select_units(graph, request.selection, request.partitions, request.requested_at)
+    _parameters([graph.assets[key] for key in dict.fromkeys(unit.asset for unit in units)], request.parameters)
+
+
 def required_observations(graph: AssetGraph, units: Iterable[UnitKey], now: datetime) -> list[UnitKey]:
     """The external units that some of the units read, sorted."""
     found: set[UnitKey] = set()
@@ -92,6 +102,7 @@ def build_plan(
             code_version=graph.assets[key].code_version,
             parameters=parameters[key],
             reads_partition=graph.assets[key].reads_partition,
+            mapping_inputs=tuple(sorted(name for name, each in graph.assets[key].inputs.items() if each.as_mapping)),
         )
         for key in order
     )
@@ -170,29 +181,24 @@ class _Builder:
         index, asset = self._assets[unit.asset]
         inputs: list[UnitInput] = []
         pinned: list[PinnedInput] = []
-        versions: list[tuple[str, str, str]] = []
-        missing: list[UnitKey] = []
-        waits_for: int | None = None
-        for name, source in self._sources(unit):
+        known: list[PinnedInput] = []
+        obstacles = self._inputs_without_partitions(asset, unit)
+        waits = False
+        for order, (name, source) in enumerate(self._sources(unit)):
             at = self._positions.get(source)
-            if at is None:
-                known = self._pin(name, source)
-                if known is None:
-                    missing.append(source)
-                else:
-                    pinned.append(known)
-                    versions.append((name, source.partition, known.data_version))
+            entry = self._outside(source) if at is None else self._known[at]
+            if at is not None:
+                inputs.append(UnitInput(name, at, order))
+                waits = waits or entry is None
+            if entry is None:
+                if at is None or at in self._blocked:
+                    obstacles.append(f"its input `{source}` has never been materialized and is not selected")
                 continue
-            inputs.append(UnitInput(name, at))
-            if at in self._blocked:
-                missing.append(source)
-            entry = self._known[at]
-            if entry is not None:
-                versions.append((name, source.partition, entry.data_version))
-            elif waits_for is None:
-                waits_for = at
+            known.append(PinnedInput(name, source.asset, source.partition, entry.data_version, entry.record, order))
+            if at is None:
+                pinned.append(known[-1])
         current = self._current(unit)
-        action, reason = self._decide(asset, unit, current, versions, missing, waits_for)
+        action, reason = self._decide(asset, unit, current, known, obstacles, waits=waits)
         if action is Action.BLOCKED:
             self._blocked.add(position)
         self._known.append(current if action is Action.REUSE else None)
@@ -203,20 +209,20 @@ class _Builder:
         asset: PlannedAsset,
         unit: UnitKey,
         current: Entry | None,
-        versions: Sequence[tuple[str, str, str]],
-        missing: Sequence[UnitKey],
-        waits_for: int | None,
+        known: Sequence[PinnedInput],
+        obstacles: Sequence[str],
+        *,
+        waits: bool,
     ) -> tuple[Action, str]:
-        if missing:
-            return Action.BLOCKED, f"its input `{missing[0]}` has never been materialized and is not selected"
+        if obstacles:
+            return Action.BLOCKED, obstacles[0]
         if current is None:
             return Action.RUN, "never materialized"
         if self._request.rerun:
             return Action.RUN, "asked to run again"
-        if waits_for is not None:
+        if waits:
             return Action.WAIT, "an input runs first"
-        made_from = fingerprint(asset.code_version, asset.parameters, versions, partition=unit.partition if asset.reads_partition else "")
-        if current.fingerprint == made_from:
+        if current.fingerprint == unit_fingerprint(asset, unit.partition, known):
             return Action.REUSE, "up to date"
         return Action.RUN, "its code, parameters or inputs changed"
 
@@ -225,12 +231,18 @@ class _Builder:
             for partition in self._lookups.of(unit.asset, name)(unit.partition):
                 yield name, UnitKey(definition.asset, partition)
 
-    def _pin(self, name: str, source: UnitKey) -> PinnedInput | None:
+    def _inputs_without_partitions(self, asset: PlannedAsset, unit: UnitKey) -> list[str]:
+        """Inputs of which no partition belongs to this unit; only a mapping can be empty, a table would have no columns."""
+        return [
+            f"no partition of its input `{definition.asset}` belongs to it"
+            for name, definition in self._graph.assets[unit.asset].inputs.items()
+            if name not in asset.mapping_inputs and not self._lookups.of(unit.asset, name)(unit.partition)
+        ]
+
+    def _outside(self, source: UnitKey) -> Entry | None:
+        """The version of a unit that is not in the plan: as it was just observed, or as the catalog has it."""
         seen = self._observed.get(source)
-        if seen is not None:
-            return PinnedInput(name, source.asset, source.partition, seen.data_version, seen.record)
-        entry = self._current(source)
-        return None if entry is None else PinnedInput(name, source.asset, source.partition, entry.data_version, entry.record)
+        return self._current(source) if seen is None else Entry(record=seen.record, data_version=seen.data_version)
 
     def _current(self, unit: UnitKey) -> Entry | None:
         entries = self._entries.get(unit.asset)
@@ -257,5 +269,3 @@ def _fits(value: JsonScalar, default: JsonScalar) -> bool:
     if isinstance(default, float):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is type(default)
-
-

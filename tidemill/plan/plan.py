@@ -5,13 +5,15 @@ Units stand in topological order, so every unit comes after the units it reads, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
 from tidemill.model.facts import Entry, JsonScalar
 from tidemill.model.keys import UnitKey, asset_key, partition_key
-from tidemill.model.versions import canonical, digest
+from tidemill.model.versions import canonical, digest, fingerprint
 
 
 class Action(StrEnum):
@@ -31,6 +33,8 @@ class PlannedAsset(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, JsonScalar]
     reads_partition: bool
     """Whether its code can see which partition it makes, so that the partition is part of the fingerprint."""
+    mapping_inputs: tuple[str, ...] = ()
+    """Inputs that arrive as a mapping by partition, so that their partition keys are part of the fingerprint."""
 
 
 class PinnedInput(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -41,6 +45,8 @@ class PinnedInput(msgspec.Struct, frozen=True, array_like=True, gc=False):
     partition: str
     data_version: str
     record: str
+    order: int = 0
+    """Its place among all inputs of the unit: where its rows stand if several partitions become one table."""
 
 
 class UnitInput(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -49,6 +55,8 @@ class UnitInput(msgspec.Struct, frozen=True, array_like=True, gc=False):
     name: str
     unit: int
     """Its position in `Plan.units`."""
+    order: int
+    """Its place among all inputs of the unit."""
 
 
 class PlannedUnit(msgspec.Struct, frozen=True, array_like=True):
@@ -111,3 +119,28 @@ _decoder = msgspec.json.Decoder(Plan)
 def plan_from_bytes(data: bytes) -> Plan:
     """The inverse of `Plan.to_bytes`."""
     return _decoder.decode(data)
+
+
+class Fingerprinted(Protocol):
+    """What of an asset goes into the fingerprints of its units."""
+
+    @property
+    def code_version(self) -> str: ...  # noqa: D102
+    @property
+    def parameters(self) -> Mapping[str, JsonScalar]: ...  # noqa: D102
+    @property
+    def reads_partition(self) -> bool: ...  # noqa: D102
+    @property
+    def mapping_inputs(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+def unit_fingerprint(asset: Fingerprinted, partition: str, inputs: Iterable[PinnedInput]) -> str:
+    """The fingerprint of one unit: see `versions.fingerprint`.
+
+    Args:
+        asset: its asset.
+        partition: its partition.
+        inputs: everything it reads, in order.
+    """
+    versions = [(each.name, each.partition if each.name in asset.mapping_inputs else "", each.data_version) for each in inputs]
+    return fingerprint(asset.code_version, asset.parameters, versions, partition=partition if asset.reads_partition else "")

@@ -15,8 +15,7 @@ import msgspec
 
 from tidemill.model.facts import Entry
 from tidemill.model.outcomes import Canceled, ErrorInfo, Failed, Skipped, Succeeded, Unchanged, UnitOutcome
-from tidemill.model.versions import fingerprint
-from tidemill.plan.plan import PinnedInput
+from tidemill.plan.plan import PinnedInput, unit_fingerprint
 from tidemill.plan.tranche import Tranche, TrancheUnit, UnitWork
 
 BATCH_SECONDS = 0.5
@@ -141,13 +140,12 @@ class TrancheProgress:
             upstream = self._units[source.unit]
             entry = self._entry(source.unit)
             assert entry is not None, "a unit is only asked for its inputs once all of them are there"
-            made.append(PinnedInput(source.name, upstream.asset, upstream.partition, entry.data_version, entry.record))
-        return (*unit.pinned, *made)
+            made.append(PinnedInput(source.name, upstream.asset, upstream.partition, entry.data_version, entry.record, source.order))
+        return tuple(sorted((*unit.pinned, *made), key=lambda each: each.order))
 
     def _fingerprint(self, unit: TrancheUnit, inputs: tuple[PinnedInput, ...]) -> str:
         asset = self.tranche.assets[unit.asset]
-        versions = ((each.name, each.partition, each.data_version) for each in inputs)
-        return fingerprint(asset.code_version, asset.parameters, versions, partition=unit.partition if asset.reads_partition else "")
+        return unit_fingerprint(asset, unit.partition, inputs)
 
     def _entry(self, position: int) -> Entry | None:
         match self.outcomes.get(position):

@@ -26,6 +26,7 @@ class TrancheAsset(msgspec.Struct, frozen=True, kw_only=True):
     code_version: str
     parameters: dict[str, JsonScalar]
     reads_partition: bool
+    mapping_inputs: tuple[str, ...]
     retry: RetryPolicy | None
     """None: a failure is final."""
     total: int
@@ -71,7 +72,13 @@ class Tranche(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def slice_plan(
-    plan: Plan, retries: Mapping[str, RetryPolicy | None], *, number: int, start: int, outcomes: Mapping[int, UnitOutcome], limit: int = MAX_UNITS
+    plan: Plan,
+    retries: Mapping[str, RetryPolicy | None],
+    *,
+    number: int,
+    start: int,
+    outcomes: Mapping[int, UnitOutcome],
+    limit: int = MAX_UNITS,
 ) -> Tranche:
     """The units to execute from a plan position on.
 
@@ -101,7 +108,7 @@ def slice_plan(
                     failed = _root(source.unit, outcomes)
                     break
                 upstream = plan.key(source.unit)
-                pinned.append(PinnedInput(source.name, upstream.asset, upstream.partition, entry.data_version, entry.record))
+                pinned.append(PinnedInput(source.name, upstream.asset, upstream.partition, entry.data_version, entry.record, source.order))
             key = plan.assets[unit.asset].key
             chosen.append(TrancheUnit(position, key, unit.partition, tuple(inner), tuple(pinned), unit.current, failed))
             inside.add(position)
@@ -118,6 +125,7 @@ def slice_plan(
             code_version=asset.code_version,
             parameters=asset.parameters,
             reads_partition=asset.reads_partition,
+            mapping_inputs=asset.mapping_inputs,
             retry=retries[asset.key],
             total=totals[index],
         )

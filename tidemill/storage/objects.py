@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tidemill.errors import IntegrityError
+from tidemill.errors import IntegrityError, StoreUnavailable
 from tidemill.model.versions import digest
 from tidemill.storage.base import BlobStore
 from tidemill.storage.conditional import Put, put
+from tidemill.storage.guard import Guard, object_name
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
-
-PREFIX = "objects/"
 
 _REMEMBERED = 65_536
 _REMEMBERED_SECONDS = 3600.0
@@ -34,6 +33,7 @@ class Objects:
 
     def __init__(self, store: BlobStore) -> None:
         self.store = store
+        self._guard = Guard(store)
         self._put_at: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -49,8 +49,10 @@ class Objects:
             outcome = put(self.store, object_name(sha256), data)
             if outcome is Put.TAKEN:
                 raise IntegrityError(f"Object {sha256} holds bytes that are not its own.", hint="Restore it, or delete it and run again.")
-            if outcome is Put.CREATED:  # one that was there before may be about to be collected: look again next time
+            if outcome is Put.CREATED:
                 self._remember(sha256)
+            elif self._guard.lost([sha256]):  # it was there before, and garbage; once it is gone it can be put again
+                raise StoreUnavailable(f"Object {sha256} is just being collected as garbage.", hint="Try again in a minute.")
         return sha256
 
     def put_many(self, blobs: Iterable[bytes]) -> list[str]:
@@ -90,11 +92,6 @@ class Objects:
             self._put_at.move_to_end(sha256)
             if len(self._put_at) > _REMEMBERED:
                 self._put_at.popitem(last=False)
-
-
-def object_name(sha256: str) -> str:
-    """The stored name of an object."""
-    return f"{PREFIX}{sha256[:2]}/{sha256}"
 
 
 def _spread(call: Callable[[Given], Made], given: Sequence[Given]) -> Iterator[Made]:

@@ -18,7 +18,15 @@ from azure.durable_functions import Orchestrator
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _MARKER = "$OutOfProcData$:"
 _ACTIVITY, _TIMER, _CONTINUE, _EVENT, _ANY, _ALL = 0, 5, 4, 6, 11, 12
-_ORCHESTRATOR_STARTED, _EXECUTION_STARTED, _TASK_COMPLETED, _TASK_FAILED, _TIMER_FIRED, _ORCHESTRATOR_COMPLETED, _EVENT_RAISED = 12, 0, 5, 6, 11, 13, 15
+_ORCHESTRATOR_STARTED, _EXECUTION_STARTED, _TASK_COMPLETED, _TASK_FAILED, _TIMER_FIRED, _ORCHESTRATOR_COMPLETED, _EVENT_RAISED = (
+    12,
+    0,
+    5,
+    6,
+    11,
+    13,
+    15,
+)
 
 
 class ReplayMismatch(AssertionError):

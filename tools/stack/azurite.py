@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +18,18 @@ from typing import Self
 from tools.bootstrap import ROOT, Checkout
 from tools.node import find_node
 from tools.stack.child import Child, StackError
-from tools.stack.ports import LOOPBACK, choose
+from tools.stack.ports import LOOPBACK, is_free
 
 USUAL_PORTS = (10000, 10001, 10002)
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """The same well-known key on every emulator in the world; it protects nothing."""
 
+ANY_PORTS = (0, 0, 0)
+"""Azurite picks three free ports by itself, which nobody can take from it."""
+
 _SLOWEST_START_SECONDS = 60
-_TRIES = 3
+_LISTENING = re.compile(rf"Azurite (Blob|Queue|Table) service is successfully listening at http://{re.escape(LOOPBACK)}:(\d+)\s")
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,13 @@ class Azurite:
         self.endpoints = endpoints
 
     @classmethod
-    def start(cls, *, log: Path, location: Path | None = None, ports: Sequence[int] = USUAL_PORTS, checkout: Path = ROOT) -> Self:
+    def start(cls, *, log: Path, location: Path | None = None, ports: Sequence[int] = ANY_PORTS, checkout: Path = ROOT) -> Self:
         """Start Azurite and wait until blob, queue and table answer.
 
         Args:
             log: file for its output.
             location: folder that keeps its data; None keeps everything in memory.
-            ports: taken if all three are free; otherwise free ones are.
+            ports: for blob, queue and table; used if all three are free, else it picks its own.
             checkout: the checkout whose set-up installed Azurite.
 
         Raises:
@@ -66,16 +70,16 @@ class Azurite:
         """
         command = _command(checkout, location)
         environment = {name: value for name, value in os.environ.items() if name != "NODE_OPTIONS"}
-        for _ in range(_TRIES):
-            endpoints = Endpoints(*choose(ports))
-            child = Child("Azurite", [*command, *_port_options(endpoints)], log=log, environment=environment, folder=location or log.parent)
+        for wanted in [ports, ANY_PORTS] if all(map(is_free, ports)) else [ANY_PORTS]:
+            child = Child("Azurite", [*command, *_port_options(wanted)], log=log, environment=environment, folder=location or log.parent)
             try:
-                if _wait_until_it_answers(child, endpoints):
-                    return cls(child, endpoints)
+                endpoints = _wait_until_it_answers(child)
             except BaseException:
                 child.stop()
                 raise
-        raise StackError("Azurite (the storage emulator) could not start: other programs kept taking its ports. Try again.")
+            if endpoints is not None:
+                return cls(child, endpoints)
+        raise StackError(f"Azurite (the storage emulator) found no free port on {LOOPBACK}.")
 
     @property
     def connection_string(self) -> str:
@@ -107,15 +111,15 @@ def _command(root: Path, location: Path | None) -> list[str]:
     return [str(node.program), str(checkout.azurite_program), *options]
 
 
-def _port_options(endpoints: Endpoints) -> list[str]:
-    services = {"blob": endpoints.blob, "queue": endpoints.queue, "table": endpoints.table}
-    return [word for name, port in services.items() for word in (f"--{name}Host", LOOPBACK, f"--{name}Port", str(port))]
+def _port_options(ports: Sequence[int]) -> list[str]:
+    names = ("blob", "queue", "table")
+    return [word for name, port in zip(names, ports, strict=True) for word in (f"--{name}Host", LOOPBACK, f"--{name}Port", str(port))]
 
 
-def _wait_until_it_answers(child: Child, endpoints: Endpoints) -> bool:
-    """True when all three services answer; False when another program took a port first.
+def _wait_until_it_answers(child: Child) -> Endpoints | None:
+    """Where its three services listen; None when another program was quicker to take a port.
 
-    Its own log must say that it listens: an answer alone could come from another Azurite that was quicker to take the port.
+    The ports are read from its own log: an answer alone could come from another Azurite.
 
     Raises:
         StackError: it ended for another reason, or is silent for too long.
@@ -126,12 +130,12 @@ def _wait_until_it_answers(child: Child, endpoints: Endpoints) -> bool:
         said = child.log.read_text(encoding="utf-8", errors="replace")
         if "EADDRINUSE" in said:
             child.stop()
-            return False
+            return None
         if ended:
             raise StackError(f"Azurite (the storage emulator) did not start: {child.how_it_ended()}.\n{child.tail()}")
-        ports = (endpoints.blob, endpoints.queue, endpoints.table)
-        if all(f"successfully listening at http://{LOOPBACK}:{port}" in said for port in ports) and all(map(answers, ports)):
-            return True
+        ports = {name.lower(): int(port) for name, port in _LISTENING.findall(said)}
+        if len(ports) == 3 and all(map(answers, ports.values())):
+            return Endpoints(**ports)
         if time.monotonic() > deadline:
             raise StackError(
                 f"Azurite (the storage emulator) did not answer within {_SLOWEST_START_SECONDS} s. Its log: {child.log}\n{child.tail()}"

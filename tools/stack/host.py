@@ -78,7 +78,7 @@ class Host:
             raise StackError(
                 f"Port {port} is taken by another program. Choose another (`make run PORT=...`), or leave PORT out to get a free one."
             )
-        chosen = port or choose([USUAL_PORT])[0]
+        chosen = port or choose(USUAL_PORT)
         child = Child(
             f"the host ({kind})",
             [*_command(kind, app, chosen), *options],

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from tools.bootstrap import ROOT
-from tools.stack.azurite import Azurite
+from tools.stack.azurite import USUAL_PORTS, Azurite
 from tools.stack.child import Child, StackError
 from tools.stack.host import Host, HostKind
 from tools.stack.state import Process, Stack, StateFolder
@@ -27,8 +27,8 @@ from tools.stack.state import Process, Stack, StateFolder
 MAIN_JOB = "flights/*"
 """What `make run` materializes: every asset of pipelines/flights."""
 
-RUN_FAILED = 3
-"""The command line's exit code for a run that ended without success."""
+UNANSWERED = 3
+"""The command line's exit code when the app stopped answering: the run has no outcome yet."""
 
 
 class _Stopped(BaseException):
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stack of this checkout.
 
     Returns:
-        0 when the job succeeded or somebody stopped a healthy stack, 1 when something did not start or died, 3 when the job failed
-        under `--detach`, 130 when it was stopped before the job had ended.
+        0 when the job succeeded or somebody stopped a healthy stack, 1 when something did not start or died, the command line's own
+        code when the job failed under `--detach`, 130 when somebody stopped it before the job had ended.
     """
     wishes = _parse(arguments)
     state = StateFolder(wishes.state)
@@ -72,9 +72,9 @@ def _run(wishes: Wishes, state: StateFolder) -> int:
         print(f"An earlier start was killed; stopped what it left running: {', '.join(leftovers)}.")
     with contextlib.ExitStack() as running:
         begun = time.monotonic()
-        azurite = Azurite.start(log=state.logs / "azurite.log", location=state.azurite_data)
+        azurite = Azurite.start(log=state.logs / "azurite.log", location=state.azurite_data, ports=USUAL_PORTS)
         running.callback(_stop_quietly, azurite, state)
-        state.write(Stack(os.getpid(), "(starting)", azurite.connection_string, [Process.of("Azurite", azurite.child.pid)]))
+        state.write(Stack(os.getpid(), "", azurite.connection_string, [Process.of("Azurite", azurite.child.pid)]))
         ports = azurite.endpoints
         _say("storage", f"Azurite on ports {ports.blob}, {ports.queue}, {ports.table}; data in {_short(state.azurite_data)}")
         host = Host.start(kind=wishes.host, port=wishes.port, connection_string=azurite.connection_string, log=state.logs / "host.log")
@@ -114,14 +114,14 @@ def _run_job(job: str, url: str, state: StateFolder, children: Sequence[Child]) 
             raise
         code = process.returncode
     _require_alive(children)
-    if code in {0, RUN_FAILED}:
+    if code >= 0 and code not in {UNANSWERED, 130}:
         state.job_ended()
     return code
 
 
 def job_command(job: str, url: str, key: str) -> list[str]:
     """The command that runs the main job: the one a person would type, in this environment."""
-    return [str(Path(sys.executable).parent / "tidemill"), "run", job, "--url", url, "--key", key]
+    return [str(Path(sys.executable).parent / "tidemill"), "run", job, "--url", url, "--idempotency-key", key]
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -186,7 +186,7 @@ def _say_where_to_look(url: str, state: StateFolder) -> None:
     _say("runs", f"{url}/api/runs")
     _say("assets", f"{url}/api/assets")
     _say("graph", f"{url}/api/graph")
-    _say("rows", ".venv/bin/tidemill show flights/gold.delay_report --url " + url)
+    _say("table", ".venv/bin/tidemill show gold.delay_report")
     _say("logs", _short(state.logs))
 
 

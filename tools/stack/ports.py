@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
 
 LOOPBACK = "127.0.0.1"
 
@@ -20,15 +19,10 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(preferred: Sequence[int]) -> list[int]:
-    """The preferred ports if all are free, else as many others that are; they stay together so that a person recognises them."""
-    if all(is_free(port) for port in preferred):
-        return list(preferred)
-    probes = [socket.socket() for _ in preferred]
-    try:
-        for probe in probes:  # all held at once, so that no port is given twice
-            probe.bind((LOOPBACK, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+def choose(preferred: int) -> int:
+    """The preferred port if it is free, else one that is."""
+    if is_free(preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])

@@ -60,6 +60,8 @@ class Stack:
 
     launcher: int
     url: str
+    """Address of the app; the command line finds it here. Empty until it is healthy."""
+
     connection_string: str
     processes: list[Process] = field(default_factory=list)
     """In the order in which they must be stopped: the host before the storage it writes to."""
@@ -133,7 +135,7 @@ class StateFolder:
 
 
 def _already_running(stack: Stack | None) -> str:
-    if stack is None:
+    if stack is None or not stack.url:
         return "Another `make run` is just starting in this checkout. Wait for it, or stop it first."
     return (
         f"Tidemill already runs in this checkout: {stack.url} (process {stack.launcher}). "

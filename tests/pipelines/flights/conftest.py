@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,8 @@ from pipelines.flights.transforms.bronze import flights_of_month
 from pipelines.flights.transforms.delay_report import delay_report
 from pipelines.flights.transforms.route_day import route_days
 from pipelines.flights.transforms.silver import enriched_flights
+
+os.environ.pop("FLIGHTS_DATA_DIR", None)  # the facts are those of the installed files
 
 SQL = Path(sources.__file__).parent / "sql"
 

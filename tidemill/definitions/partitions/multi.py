@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tidemill.definitions.partitions.base import PartitionsDefinition, Window
+from tidemill.definitions.partitions.static import StaticPartitions
 from tidemill.definitions.partitions.time import TimePartitions
 from tidemill.errors import DefinitionProblem
 from tidemill.model import keys as model_keys
@@ -38,13 +39,13 @@ class MultiPartitions(PartitionsDefinition):
                 "MultiPartitions needs two or more dimensions.", place="MultiPartitions", hint="Use the one definition itself."
             )
         for name, definition in parts:
-            if not isinstance(name, str) or not _NAME.fullmatch(name):
+            if not _NAME.fullmatch(name):
                 raise DefinitionProblem(
                     f"{name!r} is not a valid dimension name.",
                     place="MultiPartitions",
                     hint="Write a word of a-z, 0-9 and _, such as `month`.",
                 )
-            if not isinstance(definition, PartitionsDefinition) or isinstance(definition, MultiPartitions):
+            if not isinstance(definition, StaticPartitions | TimePartitions):
                 raise DefinitionProblem(
                     f"Dimension `{name}` is not a time or static partitions definition.",
                     place="MultiPartitions",

@@ -64,6 +64,6 @@ class StaticPartitions(PartitionsDefinition):
 
 
 def _dimension_key(value: str) -> PartitionKey:
-    if not isinstance(value, str) or not value or "|" in value:
+    if not value or "|" in str(value):
         raise InvalidKey("partition key", str(value), "letters, digits and `_.:+-`, such as `EWR`")
-    return partition_key(value)
+    return partition_key(str(value))

@@ -54,7 +54,7 @@ class TimePartitions(PartitionsDefinition):
             hint = "Write an IANA name such as `Europe/Berlin`; on a machine without a time zone database install the package `tzdata`."
             raise DefinitionProblem(f"Time zone {self.timezone!r} is not known here.", place=place, hint=hint) from None
         for text in (self.start,) if self.end is None else (self.start, self.end):
-            if not isinstance(text, str) or self.ordinal(text) is None:
+            if self.ordinal(str(text)) is None:
                 raise InvalidKey(f"{self.grain} partition", str(text), f"{self.spelling}, in the zone {self.timezone}")
         if self._fixed_stop is not None and self._fixed_stop <= self._first:
             raise DefinitionProblem(
@@ -266,8 +266,8 @@ class HourlyPartitions(TimePartitions):
     def format(self, ordinal: int) -> str:
         """Local hour, with minutes if there are any and `.2` for a second pass."""
         local = self._local(self.begin(ordinal))
-        minutes = f":{local.minute:02d}" if local.minute else ""
-        return f"{local.year:04d}-{local.month:02d}-{local.day:02d}T{local.hour:02d}{minutes}{'.2' if local.fold else ''}"
+        # Cutting what isoformat() gives is several times quicker than formatting field by field.
+        return f"{local.isoformat()[: 16 if local.minute else 13]}{'.2' if local.fold else ''}"
 
     def begin(self, ordinal: int) -> datetime:
         """Start plus whole hours."""

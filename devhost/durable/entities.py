@@ -1,0 +1,297 @@
+"""Entities: one batch of operations at a time, state and replies committed together.
+
+An entity is kept as upstream keeps it: an eternal orchestration `@name@key` whose input is the scheduler's state and which continues as
+new after every batch. Requests rest as message rows in its partition until the batch that runs them is committed. Requests of an
+orchestration carry a timestamp; one that is not newer than the last of its sender has been run already and is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from devhost.durable.activities import Arguments, result_text
+from devhost.durable.episode import new_execution_id, start_event
+from devhost.durable.history import CorruptRow, Event, Kind
+from devhost.durable.jsontext import dumps, loads
+from devhost.durable.large import LostValue
+from devhost.durable.names import split_entity_id
+from devhost.durable.rows import RowWriter
+from devhost.durable.settings import DurableSettings
+from devhost.durable.state import InstanceState
+from devhost.durable.store import Fenced, HubStore, Message, Partition
+from devhost.durable.times import TICKS_PER_SECOND, now_text, now_ticks, to_text, to_ticks
+from devhost.functions import FunctionMetadata
+from devhost.invocation import Failed, Invocation, Invoker, TimedOut, WorkerLost
+from devhost.storage.errors import StorageError, StorageUnavailable
+
+_RESPONSE: Final = "Microsoft.Azure.WebJobs.Extensions.DurableTask.ResponseMessage, Microsoft.Azure.WebJobs.Extensions.DurableTask"
+_LARGEST_BATCH: Final = 45
+"""Replies and consumed requests of one batch fit one transaction."""
+_LONGEST_DELAY: Final = 600.0
+
+
+@dataclass(slots=True)
+class _Entity:
+    id: str
+    partition: Partition | None = None
+    exists: bool = False
+    state: str | None = None
+    """JSON text."""
+    received: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Sender's instance id → its execution and the timestamp of its last request."""
+    queue: deque[Message] = field(default_factory=deque)
+    task: asyncio.Task[None] | None = None
+    failures: int = 0
+
+    def scheduler(self) -> str:
+        """The state as upstream spells it; members with their default value are left out."""
+        shown: dict[str, Any] = {"exists": True} if self.exists else {}
+        if self.state is not None:
+            shown["state"] = self.state
+        shown["sorter"] = {"ReceivedFromInstance": self.received} if self.received else {}
+        return dumps(shown)
+
+    def read(self, scheduler: Mapping[str, Any]) -> None:
+        self.exists = bool(scheduler.get("exists"))
+        self.state = scheduler.get("state")
+        self.received = dict((scheduler.get("sorter") or {}).get("ReceivedFromInstance") or {})
+
+
+class Entities:
+    """Every entity of the hub that has something to do."""
+
+    def __init__(
+        self,
+        *,
+        store: HubStore,
+        rows: RowWriter,
+        settings: DurableSettings,
+        functions: Mapping[str, FunctionMetadata],
+        invoker: Invoker,
+        arguments: Arguments,
+        reply: Callable[[Event], Any],
+        log: logging.Logger,
+    ) -> None:
+        self._store = store
+        self._rows = rows
+        self._functions = functions
+        """Lower-case entity name → function."""
+        self._invoker = invoker
+        self._arguments = arguments
+        self._reply = reply
+        """Sends an `EventSent`; awaitable."""
+        self._log = log
+        self._entities: dict[str, _Entity] = {}
+        self._slots = asyncio.Semaphore(settings.max_entities)
+        self._batch = min(settings.max_entity_batch, _LARGEST_BATCH)
+        self._window = settings.entity_reorder_minutes * 60 * TICKS_PER_SECOND
+        self._stopping = False
+
+    def deliver(self, entity_id: str, message: Message) -> None:
+        """Takes a request whose row is written; a scheduled one waits for its time."""
+        if message.due is not None:
+            wait = (to_ticks(message.due) - now_ticks()) / TICKS_PER_SECOND
+            if wait > 0:
+                asyncio.get_running_loop().call_later(wait, self._enqueue, entity_id, message)
+                return
+        self._enqueue(entity_id, message)
+
+    async def resume(self, entity_id: str) -> None:
+        """Picks an entity up after a restart: replies that may not have been sent, requests that wait."""
+        entity = self._entities.setdefault(entity_id, _Entity(entity_id))
+        await self._load(entity)
+        partition = entity.partition
+        assert partition is not None
+        unsent = [event for event in partition.events[partition.sent :] if event.kind is Kind.EventSent]
+        for event in unsent:
+            await self._reply(event)
+        if unsent:
+            await self._store.mark_sent(partition)
+        for message in partition.messages:
+            self.deliver(entity_id, message)
+
+    async def purge(self, entity_id: str) -> None:
+        """Stops the entity; the caller deletes its rows."""
+        entity = self._entities.pop(entity_id, None)
+        if entity is not None and entity.task is not None:
+            entity.task.cancel()
+            await asyncio.wait([entity.task])
+
+    async def stop(self, grace_seconds: float) -> None:
+        self._stopping = True
+        tasks = [entity.task for entity in self._entities.values() if entity.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _enqueue(self, entity_id: str, message: Message) -> None:
+        entity = self._entities.setdefault(entity_id, _Entity(entity_id))
+        if not any(waiting.row == message.row for waiting in entity.queue):
+            entity.queue.append(message)
+        self._kick(entity)
+
+    def _kick(self, entity: _Entity) -> None:
+        if entity.task is None and not self._stopping:
+            entity.task = asyncio.create_task(self._run(entity), name=f"entity {entity.id}")
+
+    async def _load(self, entity: _Entity) -> None:
+        partition = await self._store.load(entity.id)
+        started = next((event for event in partition.events if event.kind is Kind.ExecutionStarted), None)
+        if started is not None:
+            entity.read(loads(started.members.get("Input") or "{}"))
+        entity.partition = partition
+
+    async def _run(self, entity: _Entity) -> None:
+        try:
+            while entity.queue and not self._stopping:
+                batch = [entity.queue[index] for index in range(min(len(entity.queue), self._batch))]
+                try:
+                    if entity.partition is None:
+                        await self._load(entity)
+                    async with self._slots:
+                        await self._run_batch(entity, batch)
+                except (WorkerLost, _BatchFailed, Fenced, StorageError, StorageUnavailable) as problem:
+                    delay = min(2.0**entity.failures, _LONGEST_DELAY)
+                    entity.failures += 1
+                    if not isinstance(problem, (WorkerLost, _BatchFailed)):
+                        entity.partition = None
+                    self._log.warning(
+                        "a batch of entity %s is repeated in %.0f s, nothing of it is committed: %s", entity.id, delay, problem
+                    )
+                    await asyncio.sleep(delay)
+                    continue
+                entity.failures = 0
+                for _ in batch:
+                    entity.queue.popleft()
+        except (CorruptRow, LostValue) as problem:
+            self._log.error("entity %s is set aside; no other is affected: %s", entity.id, problem)
+            return
+        except Exception:
+            self._log.exception("entity %s is set aside after an unexpected error in the host", entity.id)
+            return
+        finally:
+            entity.task = None
+        if entity.queue:
+            self._kick(entity)
+        elif self._entities.get(entity.id) is entity and len(self._entities) > 2000:
+            del self._entities[entity.id]
+
+    async def _run_batch(self, entity: _Entity, batch: list[Message]) -> None:
+        partition = entity.partition
+        assert partition is not None
+        received = dict(entity.received)
+        requests = [request for message in batch if (request := loads(message.event.members["Input"])) and _is_new(request, received)]
+        if not requests:
+            await self._store.drop_messages(entity.id, [message.row for message in batch])
+            return
+        exists, state, results = await self._call(entity, requests)
+        before = entity.exists, entity.state, entity.received
+        entity.exists, entity.state, entity.received = exists, state, _pruned(received, self._window)
+        try:
+            await self._commit(entity, partition, requests, results, [message.row for message in batch])
+        except BaseException:
+            entity.exists, entity.state, entity.received = before
+            raise
+
+    async def _call(self, entity: _Entity, requests: list[dict[str, Any]]) -> tuple[bool, str | None, list[dict[str, Any]]]:
+        name, key = split_entity_id(entity.id)
+        function = self._functions.get(name)
+        if function is None:
+            raise _BatchFailed(f"The function '{name}' doesn't exist, is disabled, or is not an entity function.")
+        given = {
+            "self": {"name": name, "key": key},
+            "exists": entity.exists,
+            "state": entity.state,
+            "batch": [
+                {"name": request["op"], "input": request.get("input"), "isSignal": bool(request.get("signal"))} for request in requests
+            ],
+        }
+        invocation = Invocation(
+            function=function.name,
+            arguments=self._arguments(function, dumps(given)),
+            invocation_id=str(uuid.uuid4()),
+            instance_id=entity.id,
+        )
+        try:
+            result = await self._invoker.invoke(invocation)
+        except TimedOut:
+            text = dumps("Timeout value was exceeded by the entity function.")
+            return entity.exists, entity.state, [{"isError": True, "result": text} for _ in requests]
+        if isinstance(result, Failed):
+            raise _BatchFailed(f"{result.type_name}: {result.message}")
+        try:
+            answered: Any = loads(result_text(result.return_value))
+            if isinstance(answered, str):
+                answered = loads(answered)
+            results: list[dict[str, Any]] = answered["results"]
+            if len(results) != len(requests):
+                raise ValueError(f"{len(results)} results for {len(requests)} operations")
+            return bool(answered["entityExists"]), answered["entityState"], results
+        except (ValueError, KeyError, TypeError) as problem:
+            raise _BatchFailed(f"the entity function did not return its state: {problem!r}") from problem
+
+    async def _commit(
+        self, entity: _Entity, partition: Partition, requests: list[dict[str, Any]], results: list[dict[str, Any]], consumed: list[str]
+    ) -> None:
+        now = now_text()
+        name, _ = split_entity_id(entity.id)
+        state = InstanceState(
+            instance_id=entity.id,
+            name=f"@{name}",
+            execution_id=new_execution_id(),
+            status="Running",
+            created=now,
+            updated=now,
+            input=entity.scheduler(),
+            custom_status=dumps({"entityExists": True} if entity.exists else {}),
+            generation=None,
+        )
+        replies: list[Event] = []
+        for request, result in zip(requests, results, strict=True):
+            if not request.get("signal") and request.get("parent"):
+                response: dict[str, Any] = {"$type": _RESPONSE, "result": result.get("result")}
+                if result.get("isError"):
+                    response["exceptionType"] = "Error"
+                members = {"InstanceId": request["parent"], "Name": request["id"], "Input": dumps(response)}
+                replies.append(Event(Kind.EventSent, members, id=len(replies)))
+        events = [Event(Kind.OrchestratorStarted, timestamp=now), start_event(state, now), *replies, Event(Kind.OrchestratorCompleted)]
+        partition.custom_status = state.custom_status
+        await self._store.commit(partition, events, consumed=consumed, execution_id=state.execution_id)
+        self._rows.mark(state, at_once=False)
+        for reply in replies:
+            await self._reply(reply)
+        if replies:
+            await self._store.mark_sent(partition)
+
+
+class _BatchFailed(Exception):
+    """The function as a whole failed: nothing is committed, the batch runs again."""
+
+
+def _is_new(request: Mapping[str, Any], received: dict[str, dict[str, str]]) -> bool:
+    """Whether a request has not been run yet; notes it as run."""
+    sender, timestamp = request.get("parent"), request.get("Timestamp")
+    if not sender or not timestamp:
+        return True
+    last = received.get(sender)
+    execution = str(request.get("parentExecution") or "")
+    if last is not None and last["ExecutionId"] == execution and to_ticks(timestamp) <= to_ticks(last["Last"]):
+        return False
+    received[sender] = {"Last": timestamp, "ExecutionId": execution}
+    return True
+
+
+def _pruned(received: dict[str, dict[str, str]], window_ticks: int) -> dict[str, dict[str, str]]:
+    """Forgets senders whose last request is older than the reorder window."""
+    horizon = to_text(now_ticks() - window_ticks)
+    if len(received) < 64:
+        return received
+    return {sender: last for sender, last in received.items() if to_ticks(last["Last"]) >= to_ticks(horizon)}

@@ -1,0 +1,160 @@
+"""The Durable extension as the host sees it: start, stop, answer HTTP, fill client bindings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from devhost.durable.activities import Activities
+from devhost.durable.client import DurableClient
+from devhost.durable.dispatcher import Dispatcher
+from devhost.durable.entities import Entities
+from devhost.durable.http_api import HttpApi
+from devhost.durable.listing import Listing
+from devhost.durable.ownership import Ownership
+from devhost.durable.payloads import Links
+from devhost.durable.replay import Known
+from devhost.durable.rewind import Rewinder
+from devhost.durable.rows import RowWriter
+from devhost.durable.runner import Runner
+from devhost.durable.settings import DurableSettings
+from devhost.durable.store import HubStore
+from devhost.functions import FunctionMetadata
+from devhost.invocation import Datum, Invoker
+from devhost.storage.account import StorageAccount
+from devhost.web import WebReply, WebRequest
+
+_GRACE_SECONDS = 5.0
+
+
+class DurableExtension:
+    """One task hub, served by this host alone."""
+
+    def __init__(
+        self,
+        *,
+        settings: DurableSettings,
+        functions: Sequence[FunctionMetadata],
+        invoker: Invoker,
+        storage: StorageAccount,
+        public_base: str,
+        system_key: str,
+        log: logging.Logger,
+    ) -> None:
+        self.settings = settings
+        self._log = log
+        self._public_base = public_base.rstrip("/")
+        self._links = Links(hub=settings.hub, connection=settings.connection_name, system_key=system_key)
+        by_kind = {kind: _by_name(functions, kind) for kind in ("orchestrationTrigger", "activityTrigger", "entityTrigger")}
+        orchestrators, activities, entities = by_kind.values()
+        known = Known(*({name: function.durable_name for name, function in found.items()} for found in by_kind.values()))
+        self._store = HubStore(storage, settings.hub)
+        self._rows = RowWriter(self._store, log)
+        self._ownership = Ownership(storage, settings.hub, log, self._hub_lost)
+        self._dispatcher = Dispatcher(store=self._store, rows=self._rows, log=log)
+        self._activities = Activities(
+            functions=activities,
+            invoker=invoker,
+            arguments=self._arguments,
+            limit=settings.max_activities,
+            done=self._dispatcher.activity_done,
+            log=log,
+        )
+        self._entities = Entities(
+            store=self._store,
+            rows=self._rows,
+            settings=settings,
+            functions=entities,
+            invoker=invoker,
+            arguments=self._arguments,
+            reply=self._dispatcher.send,
+            log=log,
+        )
+        self._dispatcher.activities = self._activities
+        self._dispatcher.to_entity = self._entities.deliver
+        self._dispatcher.runner = Runner(
+            store=self._store,
+            settings=settings,
+            functions=orchestrators,
+            known=known,
+            invoker=invoker,
+            arguments=self._arguments,
+            effects=self._dispatcher,
+            log=log,
+        )
+        self.client = DurableClient(
+            store=self._store,
+            rows=self._rows,
+            dispatcher=self._dispatcher,
+            entities=self._entities,
+            known=known,
+            settings=settings,
+            rewinder=Rewinder(self._store, self._dispatcher),
+        )
+        self._api = HttpApi(client=self.client, listing=Listing(store=self._store, rows=self._rows, client=self.client), links=self._links)
+        self.hub_lost = asyncio.Event()
+        """Set when another host has taken the hub; this one has stopped working on it."""
+
+    @property
+    def rpc_base(self) -> str:
+        """The loopback listener's URL with a trailing slash, once the shell has opened it."""
+        return self._api.rpc_base
+
+    @rpc_base.setter
+    def rpc_base(self, url: str) -> None:
+        self._api.rpc_base = url
+
+    async def start(self) -> None:
+        """Creates the hub where it is missing, takes it, and brings back everything unfinished.
+
+        Raises:
+            HubInUse: another live host runs this hub.
+            StorageUnavailable, StorageError: the account cannot be used.
+        """
+        await self._store.create()
+        await self._ownership.take()
+        self._dispatcher.start()
+        waiting, unsent = await self._store.with_messages()
+        for entity_id in sorted(name for name in waiting | unsent if name.startswith("@")):
+            await self._entities.resume(entity_id)
+        count = await self._dispatcher.recover()
+        if count:
+            self._log.info("task hub '%s': %d unfinished instances are going on", self.settings.hub, count)
+
+    async def stop(self) -> None:
+        """Lets running episodes and activities end for a few seconds, writes what is left, and lets the hub go."""
+        await asyncio.gather(
+            self._activities.stop(_GRACE_SECONDS),
+            self._dispatcher.stop(_GRACE_SECONDS),
+            self._entities.stop(_GRACE_SECONDS),
+            return_exceptions=True,
+        )
+        if not self.hub_lost.is_set():
+            await self._rows.stop()
+        await self._ownership.release()
+
+    async def handle(self, request: WebRequest) -> WebReply:
+        """Answers a management request; `request.path` begins below the base (`/instances/…`)."""
+        return await self._api.handle(request)
+
+    def client_binding(self, binding: Mapping[str, Any]) -> str:
+        """The string that a durable client parameter receives."""
+        return self._links.client_binding(self._public_base, self.rpc_base, binding)
+
+    def _arguments(self, function: FunctionMetadata, trigger_value: Datum) -> Mapping[str, Datum]:
+        arguments: dict[str, Datum] = {str(function.trigger["name"]): trigger_value}
+        for binding in function.bindings:
+            if binding["type"] == "durableClient":
+                arguments[str(binding["name"])] = self.client_binding(binding)
+        return arguments
+
+    def _hub_lost(self) -> None:
+        self.hub_lost.set()
+        self._rows.abandon()
+        self._dispatcher.abandon()
+
+
+def _by_name(functions: Sequence[FunctionMetadata], kind: str) -> dict[str, FunctionMetadata]:
+    return {function.durable_name.lower(): function for function in functions if function.kind == kind and not function.errors}

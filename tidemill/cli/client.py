@@ -1,0 +1,134 @@
+"""The app's HTTP API as Python calls: structs in, structs out, every failure one of our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+import msgspec
+
+from tidemill.api.payloads import (
+    AssetList,
+    AssetView,
+    Cancellation,
+    NewRun,
+    PartitionList,
+    Rows,
+    RunList,
+    RunStarted,
+    RunView,
+)
+from tidemill.api.problem import MEDIA_TYPE, Problem
+from tidemill.cli.errors import AppProblem, AppUnreachable, NotTidemill
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+_SECONDS = 60.0
+_CONNECT_SECONDS = 5.0
+
+
+class AppClient:
+    """Speaks to one app.
+
+    Every method may raise `AppUnreachable` (nothing answers), `NotTidemill` (something else does) and `AppProblem` (it refuses, and says why).
+    """
+
+    def __init__(self, url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url
+        # A proxy in the environment is for the outside world, not for an app on this machine.
+        outside = (urlsplit(url).hostname or "") not in ("127.0.0.1", "localhost", "::1")
+        self._http = httpx.Client(
+            base_url=url, transport=transport, timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS), trust_env=outside and transport is None
+        )
+
+    def start_run(self, wanted: NewRun) -> RunStarted:
+        """Starts a run. With an idempotency key it may be sent again after `AppUnreachable`."""
+        return self._call("POST", "/runs", RunStarted, body=wanted)
+
+    def run(self, run: str) -> RunView:
+        """One run."""
+        return self._call("GET", f"/runs/{_segment(run)}", RunView)
+
+    def runs(self, limit: int = 20, cursor: str = "") -> RunList:
+        """The newest runs."""
+        return self._call("GET", "/runs", RunList, query={"limit": str(limit), "cursor": cursor})
+
+    def cancel(self, run: str, why: Cancellation) -> RunStarted:
+        """Cancels a run."""
+        return self._call("POST", f"/runs/{_segment(run)}/cancel", RunStarted, body=why)
+
+    def assets(self) -> AssetList:
+        """Every asset."""
+        return self._call("GET", "/assets", AssetList)
+
+    def asset(self, key: str) -> AssetView:
+        """One asset."""
+        return self._call("GET", f"/assets/{_segment(key)}", AssetView)
+
+    def partitions(self, key: str, limit: int = 500, cursor: str = "") -> PartitionList:
+        """Partitions of an asset."""
+        return self._call("GET", f"/assets/{_segment(key)}/partitions", PartitionList, query={"limit": str(limit), "cursor": cursor})
+
+    def rows(self, key: str, *, partition: str = "", columns: str = "", limit: int = 20) -> Rows:
+        """Rows of an asset."""
+        query = {"partition": partition, "columns": columns, "limit": str(limit), "format": "json"}
+        return self._call("GET", f"/assets/{_segment(key)}/data", Rows, query=query)
+
+    def close(self) -> None:
+        """Lets the connections go."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _call(
+        self, method: str, path: str, kind: type[StructT], *, query: Mapping[str, str] | None = None, body: msgspec.Struct | None = None
+    ) -> StructT:
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
+        try:
+            reply = self._http.request(
+                method, f"/api{path}", params={name: value for name, value in (query or {}).items() if value}, content=content, headers=headers
+            )
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise AppUnreachable(self.url, f"that is no address: {error}") from None
+        except httpx.TransportError as error:
+            raise AppUnreachable(self.url, _reason(error)) from None
+        if reply.status_code >= 400:
+            raise self._refusal(reply)
+        try:
+            return msgspec.json.decode(reply.content, type=kind)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise NotTidemill(self.url, f"{method} /api{path} gave something unexpected ({error})") from None
+
+    def _refusal(self, reply: httpx.Response) -> AppProblem | NotTidemill | AppUnreachable:
+        if reply.headers.get("content-type", "").split(";")[0] == MEDIA_TYPE:
+            try:
+                return AppProblem(msgspec.json.decode(reply.content, type=Problem))
+            except (msgspec.ValidationError, msgspec.DecodeError):
+                pass
+        if reply.status_code in (502, 503, 504):
+            return AppUnreachable(self.url, f"HTTP {reply.status_code}")
+        return NotTidemill(self.url, f"it answers HTTP {reply.status_code} without a reason")
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="") or "-"
+
+
+def _reason(error: httpx.TransportError) -> str:
+    match error:
+        case httpx.ConnectTimeout():
+            return "connecting takes too long"
+        case httpx.TimeoutException():
+            return f"no answer within {_SECONDS:.0f} s"
+        case httpx.ConnectError():
+            return "connection refused" if "refused" in str(error).lower() else str(error) or "cannot connect"
+        case _:
+            return str(error) or type(error).__name__
