@@ -12,8 +12,9 @@ from typing import Any
 
 from devhost.durable.extension import DurableExtension
 from devhost.durable.names import BadHubName
+from devhost.durable.ownership import HubInUse
 from devhost.durable.settings import BadSetting, DurableSettings
-from devhost.errors import EXIT_STORAGE, StartError
+from devhost.errors import EXIT_HUB, EXIT_STORAGE, StartError
 from devhost.executor import FunctionExecutor, InputBinding, OutputBinding
 from devhost.functions import FunctionMetadata
 from devhost.invocation import Datum, Invocation
@@ -76,7 +77,7 @@ class Background:
             functions=functions,
             invoker=self.executor,
             storage=self.account(self.settings.connection(durable.connection_setting, "the durable functions of the app")),
-            public_base=f"http://localhost:{port}/runtime/webhooks/durabletask",
+            public_base=f"http://localhost:{port}",
             system_key=keys.system_key(DURABLE_SYSTEM_KEY),
             log=logging.getLogger("Host.Triggers.DurableTask"),
         )
@@ -114,6 +115,8 @@ class Background:
             self._is_started = True
             for trigger in self._triggers:
                 await trigger.start()
+        except HubInUse as error:
+            raise StartError(str(error), EXIT_HUB) from None
         except (StorageUnavailable, StorageError) as error:
             raise StartError(f"Storage could not be set up: {error}", EXIT_STORAGE) from None
 
@@ -141,6 +144,13 @@ class Background:
     async def handle_rpc(self, request: WebRequest) -> WebReply:
         """Answers a call on the loopback RPC port."""
         return await self.durable.handle(request) if self.durable is not None else WebReply(status=404)
+
+    async def hub_lost(self) -> None:
+        """Returns when another host has taken the task hub."""
+        if self.durable is None:
+            await asyncio.Event().wait()
+        else:
+            await self.durable.hub_lost.wait()
 
     async def stop(self) -> None:
         """Stops triggers, then the engine; calls that run go on."""

@@ -8,6 +8,8 @@ EXIT_PORT = 3
 """The port is taken."""
 EXIT_STORAGE = 4
 """Storage is missing or does not answer."""
+EXIT_HUB = 5
+"""Another host runs the task hub."""
 
 
 class StartError(Exception):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devhost.banner import print_functions
-from devhost.errors import EXIT_PORT, StartError
+from devhost.errors import EXIT_HUB, EXIT_PORT, StartError
 from devhost.http.app import call_web_hook
 from devhost.http.message import Reply, Request
 from devhost.http.server import HttpServer
@@ -67,6 +67,7 @@ class Host:
         self._is_serving = asyncio.Event()
         self._stop = asyncio.Event()
         self._keys = Keys()
+        self._failure: StartError | None = None
 
     async def run(self) -> None:
         """Starts, serves, and stops on SIGTERM or SIGINT.
@@ -98,11 +99,14 @@ class Host:
                 raise port_error(self._port, error) from None
             self._is_serving.set()
             self._announce(job_host)
-            watcher = loop.create_task(self._watch()) if self._options.watch else None
+            watchers = [loop.create_task(self._watch_hub())]
+            watchers += [loop.create_task(self._watch_files())] if self._options.watch else []
             await self._stop.wait()
-            if watcher is not None:
+            for watcher in watchers:
                 watcher.cancel()
             await self._shut_down()
+            if self._failure is not None:
+                raise self._failure
         finally:
             public_socket.close()
             await self._rpc_server.stop(grace_seconds=0)
@@ -209,7 +213,19 @@ class Host:
         await self._job_host.close()
         _log.info("Job host stopped.")
 
-    async def _watch(self) -> None:
+    async def _watch_hub(self) -> None:
+        """Ends the host when another one has taken its task hub: it could start and run nothing any more."""
+        while not self._stop.is_set():
+            job_host = self._job_host
+            assert job_host is not None
+            lost = asyncio.ensure_future(job_host.hub_lost())
+            await asyncio.wait({lost}, timeout=5)
+            if lost.done():
+                self._failure = StartError("Another host has taken the task hub of this one; stopping.", EXIT_HUB)
+                self._stop.set()
+            lost.cancel()
+
+    async def _watch_files(self) -> None:
         """Puts a new job host in place whenever the app's files change; a broken app leaves the old one at work."""
         async for changed in changes(self._options.app_dir):
             _log.info("%s changed: reloading.", ", ".join(changed[:3]) + (" and others" if len(changed) > 3 else ""))

@@ -130,6 +130,13 @@ class JobHost:
             for warning in function.warnings:
                 _log.warning("The '%s' function: %s", function.name, warning)
 
+    async def hub_lost(self) -> None:
+        """Returns when another host has taken the app's task hub, which ends this one's usefulness."""
+        if self._background is None:
+            await asyncio.Event().wait()
+        else:
+            await self._background.hub_lost()
+
     async def handle_rpc(self, request: WebRequest) -> WebReply:
         """Answers a call on the loopback RPC port."""
         return await self._background.handle_rpc(request) if self._background is not None else WebReply(status=404)

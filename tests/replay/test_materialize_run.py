@@ -35,7 +35,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 def chain_plan(months: int, *, stages: int = 3, current: dict[int, Entry] | None = None, action: Action = Action.RUN) -> Plan:
     """Stages of monthly assets, each month reading the same month of the stage before, and one report over the last stage."""
-    units = []
+    units: list[PlannedUnit] = []
     for stage in range(stages):
         for month in range(months):
             inputs = (UnitInput("before", (stage - 1) * months + month, 0),) if stage else ()

@@ -174,7 +174,7 @@ class _Walk:
         else:
             form = _plain_form(value)
             if form is None:
-                raise Unversionable(f"it captures `{name.rsplit('.', 1)[-1]}`, a {type(value).__name__}, from the function around it")
+                raise Unversionable(f"it captures `{name.rsplit('.', 1)[-1]}`, a value of type {type(value).__name__}, from the function around it")
             self._parts["captured", name] = digest(form.encode())
 
     def _drain(self) -> None:

@@ -51,7 +51,8 @@ def read_signature(function: Callable[..., Any]) -> Signature:
     for parameter in inspect.signature(plain).parameters.values():
         annotation = _evaluated(parameter.annotation, plain)
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
-            mistakes.append(Mistake(f"The function `{plain.__name__}` takes `{parameter}`.", "Name every input as an ordinary parameter."))
+            written = str(parameter.replace(annotation=parameter.empty))
+            mistakes.append(Mistake(f"The function `{plain.__name__}` takes `{written}`.", "Name every input as an ordinary parameter."))
         elif parameter.name == _CONTEXT or _is_context(annotation):
             if context is not None:
                 mistakes.append(Mistake(f"Both `{context}` and `{parameter.name}` ask for the context.", "One is enough."))

@@ -23,7 +23,7 @@ def test_waits_grow_to_their_limit_and_stop_after_the_last_attempt() -> None:
 
 def test_decisions_are_the_same_on_every_replay_and_spread_over_units() -> None:
     assert POLICY.decision(2, FAILED, seed="a@1") == POLICY.decision(2, FAILED, seed="a@1")
-    assert POLICY.decision(1, FAILED, seed="a@1").delay == timedelta(seconds=3, microseconds=194463)
+    assert POLICY.decision(1, FAILED, seed="a@1").delay == timedelta(seconds=3, microseconds=652663)
     assert len({POLICY.decision(2, FAILED, seed=f"a@{unit}").delay for unit in range(50)}) == 50
 
 

@@ -299,7 +299,7 @@ class HourlyPartitions(TimePartitions):
         if day is None or int(digits[:2]) > 23 or int(minute or 0) > 59:
             return None
         local = datetime(day.year, day.month, day.day, int(digits[:2]), int(minute or 0), fold=int(second_pass), tzinfo=self._zone)
-        instant = local.astimezone(UTC)
+        instant = local.astimezone(UTC).replace(fold=0)
         # A local time that the clock skips, or a second pass where there is none, does not come back as it was written.
         back = self._local(instant)
         return instant if (back.replace(tzinfo=None), back.fold) == (local.replace(tzinfo=None), local.fold) else None
