@@ -6,7 +6,7 @@ BIN := .venv/bin
 CODE := tidemill orchestrators activities devhost tools pipelines function_app.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check scan conformance bench fmt lock clean
+.PHONY: help setup run test check types scan conformance bench fmt lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,18 +34,21 @@ test: check scan ## Run the static checks and the scan, then the whole test-suit
 check: setup ## Lint, format, types, import rules, lock files: seconds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy --strict $(CODE)
+	@$(MAKE) --no-print-directory types
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tools.locks check
+
+types: setup ## Check the types
+	@$(BIN)/mypy --strict $(CODE)
 
 scan: setup ## Scan infra/ with checkov, offline
 	@$(BIN)/python -m tools.scan
 
 conformance: setup ## Hold the local host to the recorded behaviour of the real one
-	@$(BIN)/python -m pytest tests/devhost $(ARGS)
+	@$(BIN)/python -m pytest tests/conformance $(ARGS)
 
 bench: setup ## Measure speed and size, with a plain Python loop beside each figure
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python benchmarks/main_job.py $(ARGS)
 
 fmt: setup ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds; the quickest of each counts (default 3)")
     parser.add_argument("--api", metavar="URL", help="a running app, for the durable run")
     options = parser.parse_args()
-    ways = {"plain_loop": plain_loop, "in_process_1_thread": lambda: in_process(1), "in_process_2_threads": lambda: in_process(2)}
-    if options.api:
-        ways["durable"] = lambda: durable(options.api)
-    seconds = {
-        name: min(times) for name, *times in zip(ways, *([way() for way in ways.values()] for _ in range(options.rounds)), strict=True)
+    api: str | None = options.api
+    ways: dict[str, Callable[[], float]] = {
+        "plain_loop": plain_loop,
+        "in_process_1_thread": lambda: in_process(1),
+        "in_process_2_threads": lambda: in_process(2),
     }
+    if api:
+        ways["durable"] = lambda: durable(api)
+    rounds = [{name: way() for name, way in ways.items()} for _ in range(options.rounds)]
+    seconds = {name: min(each[name] for each in rounds) for name in ways}
     floor = seconds["plain_loop"]
     print(
         json.dumps(

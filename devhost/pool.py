@@ -43,7 +43,7 @@ class _Slot:
         self.restarts_in_a_row = 0
 
     def has_room(self, is_async: bool) -> bool:
-        if self.worker is None:
+        if self.worker is None or not self.worker.is_usable:
             return False
         return self.async_calls < _ASYNC_CALLS if is_async else self.sync_calls < self.threads + _AHEAD
 
@@ -135,7 +135,7 @@ class WorkerPool:
         self._idle.clear()
         try:
             slot = await self._room(is_async)
-            while (worker := slot.worker) is None:  # it ended just now, and the call was not started
+            while (worker := slot.worker) is None or not worker.is_usable:  # it ended just now, and the call was not started
                 slot = await self._room(is_async)
             try:
                 return await self._call(worker, invocation)

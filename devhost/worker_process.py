@@ -69,6 +69,11 @@ class WorkerProcess(asyncio.Protocol):
     def open_calls(self) -> int:
         return len(self._calls)
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether calls can be sent; ends with the socket, which is a little before the process is known to have ended."""
+        return self._transport is not None and not self._transport.is_closing()
+
     async def start(self, launch: WorkerLaunch) -> None:
         """Starts the process; `index` gets a result once it has loaded the app."""
         ours, theirs = socket.socketpair()
@@ -151,7 +156,7 @@ class WorkerProcess(asyncio.Protocol):
         """
         if not self._writable.is_set():
             await self._writable.wait()
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or not self.is_usable:
             raise WorkerLost(f"the worker is gone; {invocation.function} was not started")
         number = self._next_number = self._next_number + 1
         answer: asyncio.Future[Succeeded | Failed] = asyncio.get_running_loop().create_future()
@@ -181,7 +186,9 @@ class WorkerProcess(asyncio.Protocol):
             await self.ended.wait()
 
     def kill(self) -> None:
-        """Ends the worker, and what user code started in it, at once."""
+        """Ends the worker, and what user code started in it, at once; no call is sent to it any more."""
+        if self._transport is not None:
+            self._transport.abort()
         if self._process is not None and self._process.returncode is None:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)

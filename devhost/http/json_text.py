@@ -79,7 +79,7 @@ def net_double(value: float) -> str:
     if not text:
         return prefix + "0"
     point = len(digits) + exponent  # where the decimal point stands, counted from the first digit
-    if point > 15 or point < -4:
+    if point > 15 or point < -3:
         mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
         return f"{prefix}{mantissa}E{'+' if point > 0 else '-'}{abs(point - 1):02d}"
     if point <= 0:

@@ -34,7 +34,8 @@ class _Segment:
 
     literal: str | None = None
     parameter: Parameter | None = None
-    pattern: re.Pattern[str] | None = None
+    patterns: tuple[re.Pattern[str], ...] = ()
+    """For several parameters: with the optional last one, and without."""
     parameters: tuple[Parameter, ...] = ()
 
 
@@ -102,12 +103,11 @@ def _match_one(segment: _Segment, part: str, values: dict[str, str]) -> bool:
     if segment.parameter is not None:
         values[segment.parameter.name] = part
         return True
-    assert segment.pattern is not None
-    match = segment.pattern.fullmatch(part)
-    if match is None:
-        return False
-    values.update({p.name: text for p, text in zip(segment.parameters, match.groups(), strict=True) if text is not None})
-    return True
+    for pattern in segment.patterns:
+        if match := pattern.fullmatch(part):
+            values.update({p.name: text for p, text in zip(segment.parameters, match.groups(), strict=False)})
+            return True
+    return False
 
 
 def _split(text: str) -> list[str]:
@@ -136,27 +136,21 @@ def _parse_segment(part: str, template: str) -> _Segment:
         return _Segment(literal="".join(str(piece) for piece in pieces))
     if len(pieces) == 1:
         return _Segment(parameter=parameters[0])
-    pattern = ""
+    texts = [""]
     for index, piece in enumerate(pieces):
         if not isinstance(piece, Parameter):
-            # `{name}.{ext?}`: without the optional parameter, the dot before it goes too
-            before_optional = index + 2 == len(pieces) and _is_optional(pieces[-1]) and piece == "."
-            pattern += r"(?:\." if before_optional else re.escape(piece)
+            texts[-1] += re.escape(piece)
         elif piece.is_catch_all:
             raise BadTemplate(f"in the route template {template!r} the catch-all {piece.name!r} has to be a segment of its own")
         elif index and isinstance(pieces[index - 1], Parameter):
             raise BadTemplate(f"in the route template {template!r} two parameters follow each other without text between them")
-        elif piece.is_optional:
-            if index + 1 != len(pieces) or pieces[index - 1] != ".":
-                raise BadTemplate(f"in the route template {template!r} the optional parameter {piece.name!r} may only follow a '.'")
-            pattern += r"(.+))?"
-        else:
-            pattern += "(.+)"
-    return _Segment(pattern=re.compile(pattern, re.IGNORECASE | re.DOTALL), parameters=parameters)
-
-
-def _is_optional(piece: str | Parameter) -> bool:
-    return isinstance(piece, Parameter) and piece.is_optional
+        elif not piece.is_optional:
+            texts[-1] += "(.+)"
+        elif index + 1 != len(pieces) or pieces[index - 1] != ".":
+            raise BadTemplate(f"in the route template {template!r} the optional parameter {piece.name!r} may only follow a '.'")
+        else:  # `{name}.{ext?}`: without the extension, the dot before it goes too
+            texts = [texts[-1] + "(.+)", texts[-1].removesuffix(re.escape("."))]
+    return _Segment(patterns=tuple(re.compile(text, re.IGNORECASE | re.DOTALL) for text in texts), parameters=parameters)
 
 
 def _pieces(part: str, template: str) -> list[str | Parameter]:

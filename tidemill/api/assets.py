@@ -44,7 +44,7 @@ class PartitionsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """`next_cursor` of the page before."""
 
 
-def list_assets(app: ApiApp, call: Call[Nothing, Nothing]) -> ApiResponse:
+def list_assets(app: ApiApp, _: Call[Nothing, Nothing]) -> ApiResponse:
     """Every asset, each after those it reads."""
     graph, view, now = app.graph, app.runtime.catalog.view(), app.runtime.now()
     assets = tuple(
@@ -84,7 +84,7 @@ def get_asset(app: ApiApp, call: Call[Nothing, Nothing]) -> ApiResponse:
             ),
             readers=graph.children[definition.key],
             partitions=_partition_summary(definition, entries, now),
-            columns=_last_columns(app.runtime.catalog, entries),
+            columns=_last_columns(app.runtime.catalog, list(entries.values())),
             commit=view.number,
             partitionsUri=call.request.link("assets", definition.key, "partitions"),
             dataUri=call.request.link("assets", definition.key, "data"),
@@ -97,7 +97,7 @@ def list_partitions(app: ApiApp, call: Call[PartitionsQuery, Nothing]) -> ApiRes
     view, now = app.runtime.catalog.view(), app.runtime.now()
     definition = find_asset(app.graph, call.params["asset"])
     keys = partition_keys(definition.partitions, now)
-    start = _start_after(definition, keys, call.query.cursor, now)
+    start = _start_after(definition, call.query.cursor, now)
     page = keys[start : start + call.query.limit]
     entries = view.entries(definition.key)
     records = read_records(app.runtime.catalog, [entries[key] for key in page if key in entries])
@@ -160,18 +160,15 @@ def _partition(key: PartitionKey, entry: Entry | None, records: Mapping[str, Rec
     )
 
 
-def _last_columns(catalog: Catalog, entries: Mapping[PartitionKey, Entry]) -> tuple[ColumnView, ...]:
-    last = next(reversed(entries.values()), None) if entries else None
-    record = catalog.record(last.record) if last else None
+def _last_columns(catalog: Catalog, entries: Sequence[Entry]) -> tuple[ColumnView, ...]:
+    record = catalog.record(entries[-1].record) if entries else None
     return columns_of(record) if isinstance(record, Materialization) else ()
 
 
-def _start_after(definition: AssetDefinition, keys: Sequence[PartitionKey], cursor: str, now: datetime) -> int:
+def _start_after(definition: AssetDefinition, cursor: str, now: datetime) -> int:
     if not cursor:
         return 0
     position = definition.partitions.position(cursor, now) if definition.partitions else None
     if position is None:
         raise InvalidQuery(f"`{cursor}` is no cursor of this list.", hint="Pass `next_cursor` of the page before, or none to begin.")
     return position + 1
-
-

@@ -43,9 +43,14 @@ async def _answer(app: ApiApp, request: ApiRequest) -> ApiResponse:
     if method not in _SAFE:
         _refuse_other_sites(request)
     route, params = routes[method]
-    call = Call(request=request, params=params, query=read_query(request, route.query), body=read_body(request, route.body) if method not in _SAFE else route.body())
+    call = Call(
+        request=request,
+        params=params,
+        query=read_query(request, route.query),
+        body=read_body(request, route.body) if method not in _SAFE else route.body(),
+    )
     if inspect.iscoroutinefunction(route.handler):
-        return await route.handler(app, call)
+        return cast("ApiResponse", await route.handler(app, call))
     return await asyncio.to_thread(cast("Callable[[ApiApp, Call[Any, Any]], ApiResponse]", route.handler), app, call)
 
 

@@ -60,7 +60,9 @@ class UnsupportedMediaType(RequestError):
 
     def __init__(self, given: str) -> None:
         what = f"is declared as `{given}`" if given else "has no Content-Type"
-        super().__init__(f"The body {what}, but only `application/json` is accepted.", hint="Add the header `Content-Type: application/json`.")
+        super().__init__(
+            f"The body {what}, but only `application/json` is accepted.", hint="Add the header `Content-Type: application/json`."
+        )
 
 
 class NotAcceptable(RequestError):
@@ -155,4 +157,7 @@ class MixedSchemas(RequestError):
     code = "mixed-schemas"
 
     def __init__(self, asset: str) -> None:
-        super().__init__(f"The partitions of `{asset}` have different column types, so they do not fit into one table.", hint="Ask for one partition at a time.")
+        super().__init__(
+            f"The partitions of `{asset}` have different column types, so they do not fit into one table.",
+            hint="Ask for one partition at a time.",
+        )

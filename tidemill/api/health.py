@@ -14,7 +14,7 @@ from tidemill.errors import TidemillError
 from tidemill.version import VERSION
 
 
-def get_health(app: ApiApp, call: Call[Nothing, Nothing]) -> ApiResponse:
+def get_health(app: ApiApp, _: Call[Nothing, Nothing]) -> ApiResponse:
     """Storage answers and the definitions are sound: 200; else 503 with the reasons."""
     checks = (_check("storage", app.runtime.catalog.head), _check("definitions", lambda: app.graph))
     ok = all(check.ok for check in checks)

@@ -38,7 +38,9 @@ class ApiRequest:
     """The host's route prefix."""
 
     @classmethod
-    def of(cls, method: str, url: str, *, query: Mapping[str, str], headers: Mapping[str, str], body: bytes, prefix: str = "/api") -> ApiRequest:
+    def of(
+        cls, method: str, url: str, *, query: Mapping[str, str], headers: Mapping[str, str], body: bytes, prefix: str = "/api"
+    ) -> ApiRequest:
         """Takes a request as a server hands it over.
 
         Args:
@@ -79,4 +81,6 @@ class ApiResponse:
 
 def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str = JSON) -> ApiResponse:
     """A reply with a struct or JSON value. NaN and infinities become null, since JSON has none; bytes become base64."""
-    return ApiResponse(status=status, body=_encoder.encode(value), media_type=media_type, headers={"Cache-Control": "no-store", **(headers or {})})
+    return ApiResponse(
+        status=status, body=_encoder.encode(value), media_type=media_type, headers={"Cache-Control": "no-store", **(headers or {})}
+    )

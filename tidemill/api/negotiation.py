@@ -37,7 +37,7 @@ def negotiate(accept: str, format_name: str, offered: Mapping[str, str]) -> str:
 
 def _quality(media_type: str, wanted: list[tuple[str, float]]) -> float:
     """How much a type is wanted: the most specific range decides."""
-    for pattern in (media_type, media_type.split("/")[0] + "/*", "*/*"):
+    for pattern in (media_type, media_type.split("/", maxsplit=1)[0] + "/*", "*/*"):
         for name, quality in wanted:
             if name == pattern:
                 return quality

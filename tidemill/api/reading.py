@@ -67,7 +67,9 @@ def _converted(value: dict[str, Any], kind: type[StructT]) -> StructT:
     known = _fields(kind)
     unknown = sorted(set(value) - set(known))
     if unknown:
-        raise InvalidBody([" ".join(filter(None, (f"There is no field `{name}`.", _nearest(name, known)))) for name in unknown], hint=_fields_hint(kind))
+        raise InvalidBody(
+            [" ".join(filter(None, (f"There is no field `{name}`.", _nearest(name, known)))) for name in unknown], hint=_fields_hint(kind)
+        )
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

@@ -84,6 +84,8 @@ def match(template: Sequence[str], path: str) -> dict[str, str] | None:
         return None
     params: dict[str, str] = {}
     for expected, part in zip(template, parts, strict=True):
+        if not part:
+            return None
         if expected.startswith("{"):
             params[expected[1:-1]] = part
         elif expected.lower() != part.lower():

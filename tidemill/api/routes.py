@@ -8,7 +8,19 @@ from tidemill.api.assets import PartitionsQuery, get_asset, list_assets, list_pa
 from tidemill.api.data import ARROW, DataQuery, get_data
 from tidemill.api.graph import MERMAID, GraphQuery, get_graph
 from tidemill.api.health import get_health
-from tidemill.api.payloads import AssetList, AssetView, Cancellation, GraphView, Health, NewRun, PartitionList, Rows, RunList, RunStarted, RunView
+from tidemill.api.payloads import (
+    AssetList,
+    AssetView,
+    Cancellation,
+    GraphView,
+    Health,
+    NewRun,
+    PartitionList,
+    Rows,
+    RunList,
+    RunStarted,
+    RunView,
+)
 from tidemill.api.route import Nothing, Reply, Role, Route
 from tidemill.api.run_reports import RunsQuery, get_run, list_runs
 from tidemill.api.runs import cancel_run, start_run

@@ -32,11 +32,9 @@ def _values(name: str, column: pa.ChunkedArray) -> list[Any]:
     try:
         return list(column.cast(pa.string()).to_pylist())
     except pa.ArrowException:
-        raise NotAcceptable(
-            "application/json", [f"application/vnd.apache.parquet (column {name} holds values that JSON cannot)"]
-        ) from None
+        raise NotAcceptable("application/json", [f"application/vnd.apache.parquet (column {name} holds values that JSON cannot)"]) from None
 
 
 def _is_text_anyway(kind: pa.DataType) -> bool:
     """Nanoseconds do not fit into Python's instants and times."""
-    return (pa.types.is_timestamp(kind) or pa.types.is_time64(kind)) and kind.unit == "ns"
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_time64(kind)) and bool(kind.unit == "ns")

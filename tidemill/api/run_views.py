@@ -125,7 +125,8 @@ def _live(facts: RunFacts, totals: Sequence[PlannedUnits]) -> tuple[tuple[AssetP
         sum_total = PlannedUnits("*", sum(each.total for each in totals), sum(each.reused for each in totals))
         return (), _counted(sum_total, shown["*"], canceled=facts.cancel is not None)
     assets = tuple(
-        AssetProgress(asset=each.asset, units=_counted(each, shown.get(each.asset, ()), canceled=facts.cancel is not None)) for each in totals
+        AssetProgress(asset=each.asset, units=_counted(each, shown.get(each.asset, ()), canceled=facts.cancel is not None))
+        for each in totals
     )
     return assets, _sum([each.units for each in assets])
 

@@ -51,7 +51,9 @@ async def cancel_run(app: ApiApp, call: Call[Nothing, Cancellation]) -> ApiRespo
         await start_if_missing(app, facts)
         await app.engine.wake(run)
     link = call.request.link("runs", run)
-    reply = RunStarted(run_id=run, status=facts.status.value, statusQueryGetUri=link, cancelPostUri=call.request.link("runs", run, "cancel"))
+    reply = RunStarted(
+        run_id=run, status=facts.status.value, statusQueryGetUri=link, cancelPostUri=call.request.link("runs", run, "cancel")
+    )
     return json_response(reply, status=202, headers={"Location": link, "Retry-After": str(RETRY_AFTER_SECONDS)})
 
 

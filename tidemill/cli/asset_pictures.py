@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+import itertools
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +21,7 @@ def listing(found: AssetList) -> RenderableType:
         return Text("No assets are defined. Declare one in pipelines/<name>/.")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("asset", "kind", "partitions", "materialized", "reads"):
-        table.add_column(name, justify="right" if name == "materialized" else "left", overflow="fold")
+        table.add_column(name, justify="right" if name == "materialized" else "left", no_wrap=name == "asset")
     for each in found.assets:
         table.add_row(each.key, each.kind, each.partitions.rule or "-", _held(each.partitions), ", ".join(each.inputs) or "-")
     return Group(table, Text(f"{plural(len(found.assets), 'asset')} as of commit {found.commit}", style="dim"))
@@ -27,7 +30,8 @@ def listing(found: AssetList) -> RenderableType:
 def single(asset: AssetView, partitions: PartitionList, rows: Rows | None) -> RenderableType:
     """One asset, its partitions in short, and some of its rows."""
     facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
     facts.add_row("kind", f"{asset.kind}" + (f" in {asset.group}" if asset.group else ""))
     facts.add_row("defined at", asset.place)
     facts.add_row("reads", ", ".join(f"{each.asset} ({each.mapping})" for each in asset.inputs) or "-")
@@ -51,13 +55,32 @@ def single(asset: AssetView, partitions: PartitionList, rows: Rows | None) -> Re
 
 def page(rows: Rows) -> RenderableType:
     """Some rows as a table, and how many there are."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in rows.columns:
-        table.add_column(Text(column.name), justify="right" if _is_number(column.type) else "left", no_wrap=True)
-    for row in rows.rows:
-        table.add_row(*(_cell(row[column.name]) for column in rows.columns))
     of = "" if len(rows.rows) == rows.row_count else f" of {rows.row_count:,}"
-    return Group(table, Text(f"{plural(len(rows.rows), 'row')}{of}", style="dim"))
+    return Group(_Page(rows), Text(f"{plural(len(rows.rows), 'row')}{of}", style="dim"))
+
+
+class _Page:
+    """As many columns as fit, each in full: a cut number is a wrong number."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._columns = rows.columns
+        self._cells = [[_cell(row[column.name]) for row in rows.rows] for column in rows.columns]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        widths = [
+            max([cell_len(column.name), *(cell_len(cell.plain) for cell in cells)]) + 2
+            for column, cells in zip(self._columns, self._cells, strict=True)
+        ]
+        fitting = max(1, sum(width <= options.max_width for width in itertools.accumulate(widths)))
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in self._columns[:fitting]:
+            table.add_column(Text(column.name), justify="right" if _is_number(column.type) else "left", no_wrap=True)
+        for row in zip(*self._cells[:fitting], strict=True):
+            table.add_row(*row)
+        yield table
+        hidden = [column.name for column in self._columns[fitting:]]
+        if hidden:
+            yield Text(f"not shown for want of room: {', '.join(hidden)} (choose with --columns)", style="dim")
 
 
 def _cell(value: object) -> Text:

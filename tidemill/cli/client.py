@@ -41,7 +41,10 @@ class AppClient:
         # A proxy in the environment is for the outside world, not for an app on this machine.
         outside = (urlsplit(url).hostname or "") not in ("127.0.0.1", "localhost", "::1")
         self._http = httpx.Client(
-            base_url=url, transport=transport, timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS), trust_env=outside and transport is None
+            base_url=url,
+            transport=transport,
+            timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
+            trust_env=outside and transport is None,
         )
 
     def start_run(self, wanted: NewRun) -> RunStarted:
@@ -94,7 +97,11 @@ class AppClient:
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
         try:
             reply = self._http.request(
-                method, f"/api{path}", params={name: value for name, value in (query or {}).items() if value}, content=content, headers=headers
+                method,
+                f"/api{path}",
+                params={name: value for name, value in (query or {}).items() if value},
+                content=content,
+                headers=headers,
             )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise AppUnreachable(self.url, f"that is no address: {error}") from None

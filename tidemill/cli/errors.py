@@ -9,7 +9,7 @@ from typer.exceptions import TyperException
 from tidemill.errors import TidemillError
 
 if TYPE_CHECKING:
-    from tidemill.api.problems import Problem
+    from tidemill.api.problem import Problem
 
 
 class UsageMistake(TidemillError):

@@ -81,7 +81,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True),  # noqa: ARG001
+    version: bool = typer.Option(False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
 ) -> None:
     """Durable data pipelines: plan, run and look at assets.
 

@@ -14,15 +14,21 @@ from tidemill.cli.client import AppClient
 from tidemill.cli.where import app_url, find_project, store_address
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Url = Annotated[str, typer.Option("--url", help="The app's address.  [TIDEMILL_URL, else the running local stack]", show_default=False)]
+Url = Annotated[
+    str, typer.Option("--url", help="The app's address (default: TIDEMILL_URL, else the running local stack)", show_default=False)
+]
 Local = Annotated[bool, typer.Option("--local", help="Read the local store instead of asking the app.")]
 Store = Annotated[
     str,
     typer.Option(
-        "--store", help="The local store: a folder or a storage address.  [TIDEMILL_STORAGE, else .tidemill/local]", show_default=False
+        "--store",
+        help="The local store: a folder or a storage address (default: TIDEMILL_STORAGE, else .tidemill/local)",
+        show_default=False,
     ),
 ]
-Project = Annotated[str, typer.Option("--project", help="The folder that holds pipelines/.  [found upwards]", show_default=False)]
+Project = Annotated[
+    str, typer.Option("--project", help="The folder that holds pipelines/ (default: found upwards from here)", show_default=False)
+]
 Selection = Annotated[str, typer.Argument(help="Assets, such as 'flights/*', gold.delay_report or '+gold.route_day'.", show_default=False)]
 Partitions = Annotated[str, typer.Option("--partitions", "-p", help="Partitions, such as 2013-01, 2013-01..2013-06 or '*'.")]
 Parameters = Annotated[
@@ -30,7 +36,9 @@ Parameters = Annotated[
 ]
 Rerun = Annotated[bool, typer.Option("--rerun", help="Run units even if nothing they are made from has changed.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the run and its commit.", show_default=False)]
-Author = Annotated[str, typer.Option("--author", help="Who asks; kept with the run and its commit.  [your login name]", show_default=False)]
+Author = Annotated[
+    str, typer.Option("--author", help="Who asks; kept with the run and its commit (default: your login name)", show_default=False)
+]
 
 
 def connect(url: str, *, local: bool = False, store: str = "", project: str = "") -> AppClient:
@@ -46,5 +54,7 @@ def connect(url: str, *, local: bool = False, store: str = "", project: str = ""
     if not local and not store:
         return AppClient(app_url(url, os.environ, folder))
     in_process: Any = importlib.import_module("tidemill.cli.in_process")  # Arrow and DuckDB load only when they are needed
-    transport: httpx.BaseTransport = in_process.InProcessTransport(in_process.open_runtime(folder, store_address(store, os.environ, folder)))
+    transport: httpx.BaseTransport = in_process.InProcessTransport(
+        in_process.open_runtime(folder, store_address(store, os.environ, folder))
+    )
     return AppClient(in_process.URL, transport=transport)

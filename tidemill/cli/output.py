@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -20,6 +21,9 @@ from tidemill.errors import DefinitionError, TidemillError
 Picture = Callable[[], RenderableType]
 Watch = Callable[[RenderableType, str], None]
 """Shows how things stand: as a picture that moves, or as a line where there is no terminal."""
+
+_LINE_SECONDS = 2.0
+_PIPE_WIDTH = 160
 
 
 class Output(Protocol):
@@ -46,7 +50,8 @@ class TextOutput:
     """For people. Results go to standard output, remarks, progress and errors to standard error."""
 
     def __init__(self) -> None:
-        self._out = Console(highlight=False)
+        # A file or a pipe has no edge to wrap at.
+        self._out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
         self._err = Console(stderr=True, highlight=False)
 
     def result(self, value: Any, picture: Picture) -> None:  # noqa: ARG002 - the other output prints it
@@ -84,7 +89,7 @@ class JsonOutput:
 
     def watch(self) -> AbstractContextManager[Watch]:
         """Shows nothing."""
-        return nullcontext(lambda picture, line: None)
+        return nullcontext(_show_nothing)
 
     def error(self, error: TidemillError) -> None:
         """The error as `{"error": {...}}`."""
@@ -105,23 +110,31 @@ class _LivePicture:
 
     def __enter__(self) -> Watch:
         self._live.start()
-        return lambda picture, line: self._live.update(picture, refresh=True)
+        return self._show
+
+    def _show(self, picture: RenderableType, line: str) -> None:  # noqa: ARG002 - the picture says more than the line
+        self._live.update(picture, refresh=True)
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
 
 class _Lines:
-    """Prints a line whenever it says something new."""
+    """Prints a line now and then, if it says something new."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._last = ""
+        self._at = -_LINE_SECONDS
 
-    def __call__(self, picture: RenderableType, line: str) -> None:
-        if line != self._last:
+    def __call__(self, picture: RenderableType, line: str) -> None:  # noqa: ARG002 - nobody would see it move
+        if line != self._last and time.monotonic() - self._at >= _LINE_SECONDS:
             self._console.print(Text(line))
-            self._last = line
+            self._last, self._at = line, time.monotonic()
+
+
+def _show_nothing(picture: RenderableType, line: str) -> None:
+    """The watcher of programs."""
 
 
 def open_output(*, as_json: bool) -> Output:

@@ -70,7 +70,16 @@ def picture(view: PlanView) -> RenderableType:
         groups.setdefault((unit.asset, unit.action, unit.reason), []).append(unit.partition)
     for (asset, action, reason), partitions in groups.items():
         colour = _COLOURS[Action(action)]
-        table.add_row(asset, f"{len(partitions):,}", Text(action, style=colour), Text(reason), span(partitions), style="dim" if colour == "dim" else None)
+        table.add_row(
+            asset,
+            f"{len(partitions):,}",
+            Text(action, style=colour),
+            Text(reason),
+            span(partitions),
+            style="dim" if colour == "dim" else None,
+        )
     told = [f"{count:,} {_MEANINGS[Action(action)]}" for action, count in view.counts.items() if count]
     head = f"{plural(len(view.units), 'unit')}: {', '.join(told)}"
-    return Group(table, Text(head, style="bold"), Text(f"planned against commit {view.base} of `{view.branch}`; plan {view.plan[:12]}", style="dim"))
+    return Group(
+        table, Text(head, style="bold"), Text(f"planned against commit {view.base} of `{view.branch}`; plan {view.plan[:12]}", style="dim")
+    )

@@ -63,7 +63,9 @@ def whole(view: RunView) -> RenderableType:
     if len(view.failures) > FAILURES_SHOWN:
         parts.append(Text(f"… and {len(view.failures) - FAILURES_SHOWN} more failures (see --json).", style="dim"))
     if view.error is not None:
-        parts.append(Panel(Text(f"{view.error.message}\n{view.error.hint}".strip()), title=view.error.code, title_align="left", border_style="red"))
+        parts.append(
+            Panel(Text(f"{view.error.message}\n{view.error.hint}".strip()), title=view.error.code, title_align="left", border_style="red")
+        )
     return Group(*parts)
 
 
@@ -72,8 +74,8 @@ def many(runs: Sequence[RunSummary]) -> RenderableType:
     if not runs:
         return Text("No runs yet. Start one with `tidemill run SELECTION`.")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "status", "asked (UTC)", "took", "selection", "changed", "reason"):
-        table.add_column(name, justify="right" if name in ("took", "changed") else "left", overflow="fold")
+    for name in ("run", "status", "asked (UTC)", "took", "changed", "selection"):
+        table.add_column(name, justify="right" if name in ("took", "changed") else "left", no_wrap=name in ("run", "status"))
     for each in runs:
         took = duration((each.finished_at - each.started_at).total_seconds()) if each.finished_at and each.started_at else "-"
         table.add_row(
@@ -81,9 +83,10 @@ def many(runs: Sequence[RunSummary]) -> RenderableType:
             Text(f"{MARKS[each.status]} {each.status}", style=COLOURS[each.status]),
             instant(each.requested_at),
             took,
-            Text(each.selection + (f" @ {each.partitions}" if each.partitions != "*" else "")),
             f"{each.changed:,}" if each.commit else "-",
-            Text(each.reason),
+            Text(
+                each.selection + (f" @ {each.partitions}" if each.partitions != "*" else "") + (f" ({each.reason})" if each.reason else "")
+            ),
         )
     return table
 
@@ -100,12 +103,13 @@ def _headline(view: RunView) -> Text:
 
 
 def _by_asset(view: RunView) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("asset", "units", "ran", "found", "unchanged", "reused", "failed", "skipped", "pending", "rows", "size", "time"):
-        table.add_column(name, justify="left" if name == "asset" else "right")
+    """What happened, asset by asset; a column in which nothing happened is left out."""
+    columns: dict[str, list[str]] = {
+        name: [] for name in ("units", "ran", "found", "unchanged", "reused", "failed", "skipped", "pending", "rows", "size", "time")
+    }
     for each in view.assets:
         units = each.units
-        numbers = (
+        counts = (
             units.total,
             units.succeeded - units.found,
             units.found,
@@ -116,13 +120,17 @@ def _by_asset(view: RunView) -> Table:
             units.pending,
             each.row_count,
         )
-        table.add_row(
-            each.asset,
-            *(f"{number:,}" if number else "·" for number in numbers),
-            size(each.size_bytes) if each.size_bytes else "·",
-            duration(each.seconds) if each.seconds else "·",
-            style="red" if units.failed else None,
-        )
+        texts = [f"{count:,}" if count else "" for count in counts]
+        texts += [size(each.size_bytes) if each.size_bytes else "", duration(each.seconds) if each.seconds else ""]
+        for column, text in zip(columns.values(), texts, strict=True):
+            column.append(text)
+    shown = {name: texts for name, texts in columns.items() if any(texts)}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("asset", no_wrap=True)
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, each in enumerate(view.assets):
+        table.add_row(each.asset, *(texts[row] for texts in shown.values()), style="red" if each.units.failed else None)
     return table
 
 
@@ -136,5 +144,11 @@ def _failure(failure: UnitFailure) -> Panel:
 
 
 def _extras(units: UnitCounts) -> str:
-    told = {"up to date": units.reused, "unchanged": units.unchanged, "failed": units.failed, "skipped": units.skipped, "cancelled": units.canceled}
+    told = {
+        "up to date": units.reused,
+        "unchanged": units.unchanged,
+        "failed": units.failed,
+        "skipped": units.skipped,
+        "cancelled": units.canceled,
+    }
     return ", ".join(f"{count} {name}" for name, count in told.items() if count)

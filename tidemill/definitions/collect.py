@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 import sys
 import threading
@@ -121,14 +122,11 @@ def _declared(module: types.ModuleType) -> Iterator[AssetSpec[..., object]]:
 def _load_problem(error: BaseException, path: Path, root: Path) -> DefinitionProblem:
     """One sentence for a module that could not be loaded, at the line of the user's own code that is to blame."""
     shown = path.relative_to(root).as_posix()
-    if isinstance(error, SyntaxError) and error.filename:
-        return DefinitionProblem(
-            f"This is not valid Python: {error.msg}.",
-            place=_place(error.filename, error.lineno or 1, root),
-            hint="Nothing in this module could be read.",
-        )
     folder = str(root / PACKAGE)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(folder)]
+    if isinstance(error, SyntaxError) and (error.filename or not frames):
+        place = _place(error.filename or str(path), error.lineno or 1, root)
+        return DefinitionProblem(f"This is not valid Python: {error.msg}.", place=place, hint="Nothing in this module could be read.")
     place = _place(frames[-1].filename, frames[-1].lineno or 1, root) if frames else f"{shown}:1"
     if isinstance(error, TidemillError):
         return DefinitionProblem(error.message, place=place, hint=error.hint)
@@ -140,7 +138,7 @@ def _load_problem(error: BaseException, path: Path, root: Path) -> DefinitionPro
             else f"Install the package that provides it, or check the spelling of `{top}`."
         )
         return DefinitionProblem(f"There is no module `{error.name}`.", place=place, hint=hint)
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).replace(f"{root}{os.sep}", "")
     return DefinitionProblem(
         f"Loading `{shown}` failed with {type(error).__name__}{': ' if text else ''}{text.removesuffix('.')}.", place=place
     )

@@ -31,7 +31,9 @@ class Signature:
 def read_signature(function: Callable[..., Any]) -> Signature:
     """Reads the signature of an asset function; what cannot be an asset function gives mistakes, never an exception."""
     plain = inspect.unwrap(function)
-    if not isinstance(plain, types.FunctionType) or plain.__name__ == "<lambda>":
+    if isinstance(plain, types.FunctionType) and plain.__name__ == "<lambda>":
+        return Signature(None, {}, (Mistake("It is made by a lambda, which has no name and no lines of its own.", "Write a `def`."),))
+    if not isinstance(plain, types.FunctionType):
         return Signature(None, {}, (Mistake("It does not decorate a function.", "Put it above a `def`."),))
     if inspect.iscoroutinefunction(plain) or inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         kind = "a generator" if inspect.isgeneratorfunction(plain) else "async"

@@ -34,10 +34,10 @@ from tidemill.model.keys import AssetKey, PartitionKey, join_dimensions, partiti
 _DIMENSION = re.compile(r"\s*([a-z][a-z0-9_]{0,62})\s*=(.*)", re.DOTALL)
 _MAX_LENGTH = 100_000
 _GRAINS: tuple[tuple[type[TimePartitions], str], ...] = (
-    (YearlyPartitions, "0002"),
-    (MonthlyPartitions, "0002-01"),
-    (WeeklyPartitions, "0002-W01"),
-    (DailyPartitions, "0002-01-01"),
+    (YearlyPartitions, "0003"),
+    (MonthlyPartitions, "0003-01"),
+    (WeeklyPartitions, "0003-W01"),
+    (DailyPartitions, "0003-01-01"),
 )
 
 

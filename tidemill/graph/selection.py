@@ -212,8 +212,6 @@ class _Token(NamedTuple):
     """`word`, `mark` or `end`."""
     text: str
     start: int
-    apart: bool
-    """Whether white space stands before it."""
 
 
 class _Parser:
@@ -268,8 +266,7 @@ class _Parser:
         inner = self._part()
         if self._peek.text == "+":
             self._take()
-            number = self._peek
-            down = self._depth_of(self._take()) if number.text.isdecimal() and not number.apart else None
+            down = self._depth_of(self._take()) if self._peek.text.isdecimal() else None
         return inner if up == 0 and down == 0 else Reaching(inner, up, down)
 
     def _part(self) -> AssetSelection:
@@ -344,11 +341,11 @@ class _Parser:
                     if self._text[start] == '"'
                     else 'Put text with such characters in double quotes, as in `owner:"Jane Doe"`.'
                 )
-                self._fail(_Token("mark", self._text[start], start, apart=False), hint)
+                self._fail(_Token("mark", self._text[start], start), hint)
             kind = match.lastgroup or ""
-            tokens.append(_Token(kind, match.group(kind), match.start(kind), match.start(kind) > position))
+            tokens.append(_Token(kind, match.group(kind), match.start(kind)))
             position = match.end()
-        tokens.append(_Token("end", "", len(self._text), apart=False))
+        tokens.append(_Token("end", "", len(self._text)))
         return tokens
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -41,10 +41,11 @@ _RETRY = {
 class AzureBlobStore:
     """A `BlobStore` in a container; safe to share between threads, not across a fork.
 
-    Use `from_connection_string` or `from_account_url`; both make the container if it is missing.
+    Use `from_connection_string` or `from_account_url`; neither speaks to the service, so an app starts, and can say what is wrong, while its store is
+    down. The container is made by the first write that misses it.
     """
 
-    def __init__(self, client: obstore.store.AzureStore, where: str) -> None:
+    def __init__(self, client: obstore.store.AzureStore, where: str, make_container: Callable[[], None]) -> None:
         import obstore  # noqa: PLC0415 - an extra: only those who store in Azure have it
         import obstore.exceptions  # noqa: PLC0415
 
@@ -52,6 +53,7 @@ class AzureBlobStore:
         self._errors = obstore.exceptions
         self._client = client
         self._where = where
+        self._make_container = make_container
 
     @classmethod
     def from_connection_string(cls, text: str, container: str) -> AzureBlobStore:
@@ -62,7 +64,6 @@ class AzureBlobStore:
         Raises:
             SettingsError: the string or the container's name cannot be used.
             MissingExtra: the Azure packages are not installed.
-            StoreUnavailable: nothing answers there.
         """
         parts = _parts(text)
         account = parts.get("accountname", "")
@@ -87,7 +88,6 @@ class AzureBlobStore:
         Raises:
             SettingsError: the address or the container's name cannot be used.
             MissingExtra: the Azure packages are not installed.
-            StoreUnavailable: nothing answers there.
         """
         try:
             import azure.identity  # noqa: PLC0415 - an extra
@@ -115,10 +115,7 @@ class AzureBlobStore:
             client = AzureStore(container, client_options=_CLIENT, retry_config=_RETRY, **given)  # type: ignore[arg-type]
         except Exception as error:  # obstore has no class for a bad configuration
             raise SettingsError(f"Azure Storage cannot be opened: {_reason(error)}.", hint=_HINT) from error
-        store = cls(client, f"{options['endpoint']}/{container}")
-        if not store._container_exists():
-            _make_container(options, container, credential)
-        return store
+        return cls(client, f"{options['endpoint']}/{container}", lambda: _make_container(options, container, credential))
 
     def get(self, name: str) -> Versioned | None:
         """See `BlobStore.get`."""
@@ -134,12 +131,20 @@ class AzureBlobStore:
         """See `BlobStore.create`."""
         check_name(name)
         try:
+            return self._create(name, data)
+        except FileNotFoundError:
+            self._make_container()
+        try:
+            return self._create(name, data)
+        except FileNotFoundError as error:
+            raise StoreUnavailable(f"The container {self._where} disappeared as it was made.", hint="Is it being deleted?") from error
+
+    def _create(self, name: str, data: bytes) -> bool:
+        try:
             with self._speaking("create", name):
                 self._do.put(self._client, name, data, mode="create", use_multipart=False)
         except self._errors.AlreadyExistsError:
             return False
-        except FileNotFoundError as error:
-            raise self._container_gone() from error
         return True
 
     def replace(self, name: str, data: bytes, etag: str) -> bool:
@@ -150,8 +155,8 @@ class AzureBlobStore:
                 self._do.put(self._client, name, data, mode={"e_tag": etag}, use_multipart=False)
         except (self._errors.PreconditionError, self._errors.AlreadyExistsError):
             return False
-        except FileNotFoundError as error:
-            raise self._container_gone() from error
+        except FileNotFoundError:
+            return False  # the container is missing, so the name holds nothing
         return True
 
     def delete(self, name: str) -> None:
@@ -165,7 +170,7 @@ class AzureBlobStore:
         check_prefix(prefix)
         # The service's prefix ends at a slash, and Azurite ignores the offset: both are settled by comparing again here.
         folder = prefix.rpartition("/")[0] or None
-        with self._speaking("list", prefix or "/"):
+        with contextlib.suppress(FileNotFoundError), self._speaking("list", prefix or "/"):
             for page in self._do.list(self._client, prefix=folder, offset=after or None, chunk_size=1000):
                 for found in page:
                     name = found["path"]
@@ -175,15 +180,6 @@ class AzureBlobStore:
     def __repr__(self) -> str:
         return f"AzureBlobStore({self._where!r})"
 
-    def _container_exists(self) -> bool:
-        try:
-            next(iter(self._do.list(self._client, prefix="refs", chunk_size=1)), None)
-        except self._errors.BaseError as error:
-            if "ContainerNotFound" in str(error):
-                return False
-            raise self._translated("open", "the container", error) from error
-        return True
-
     @contextlib.contextmanager
     def _speaking(self, verb: str, name: str) -> Iterator[None]:
         """Turns obstore's refusals into ours; the answers that a caller decides on pass through."""
@@ -192,6 +188,8 @@ class AzureBlobStore:
         except (self._errors.AlreadyExistsError, self._errors.PreconditionError, FileNotFoundError):
             raise
         except (self._errors.BaseError, OSError) as error:
+            if "ContainerNotFound" in str(error):
+                raise FileNotFoundError(name) from error
             raise self._translated(verb, f"`{name}`", error) from error
 
     def _translated(self, verb: str, what: str, error: Exception) -> StorageError:
@@ -202,11 +200,6 @@ class AzureBlobStore:
                 hint="Check the account key, or give this identity the role Storage Blob Data Contributor.",
             )
         return StoreUnavailable(f"The store at {self._where} did not answer (to {verb} {what}): {reason}.", hint=_DOWN)
-
-    def _container_gone(self) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"The container {self._where} does not exist any more.", hint="Was the store deleted or Azurite restarted in memory?"
-        )
 
 
 _HINT = "Copy the connection string from the portal, or use `UseDevelopmentStorage=true` for Azurite."
@@ -232,7 +225,7 @@ def _account_of(url: str) -> str:
     """The account an address names: in its path where the host is an emulator, else in the host."""
     split = urlsplit(url)
     account = split.path.strip("/").split("/")[0] or (split.hostname or "").split(".")[0]
-    if split.scheme not in {"http", "https"} or not account:
+    if split.scheme not in {"http", "https"} or not split.hostname or not account:
         raise SettingsError(
             f"{url!r} is not the address of a storage account.", hint="It looks like https://<account>.blob.core.windows.net."
         )

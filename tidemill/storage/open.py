@@ -14,7 +14,7 @@ _CONNECTION = ("usedevelopmentstorage=", "defaultendpointsprotocol=", "accountna
 
 
 def open_store(address: str, *, container: str = "tidemill") -> BlobStore:
-    """Opens the store at an address; a container or folder that is missing is made.
+    """Opens the store at an address without speaking to it; a container or folder that is missing is made by the first write.
 
     Args:
         address: one of
@@ -27,7 +27,6 @@ def open_store(address: str, *, container: str = "tidemill") -> BlobStore:
     Raises:
         SettingsError: the address says none of these.
         MissingExtra: it is in Azure and the Azure packages are not installed.
-        StoreUnavailable: nothing answers there.
     """
     address = address.strip()
     lower = address.lower()

@@ -55,7 +55,7 @@ class Child:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - one system call, made before any thread of ours exists
+                    preexec_fn=die_with_us(),  # noqa: PLW1509 - one system call, made before any thread of ours exists
                 )
             except OSError as error:
                 raise StackError(f"{name} could not be started: {error.strerror or error} ({command[0]}).") from error
@@ -113,9 +113,9 @@ def describe_exit(code: int) -> str:
         return f"killed by signal {-code}"
 
 
-def _die_with(parent: int) -> Callable[[], None] | None:
-    """What the child does between fork and exec: ask to be told when we die, and see whether we already have."""
-    libc = _LIBC
+def die_with_us() -> Callable[[], None] | None:
+    """What a child does between fork and exec, as `preexec_fn`: ask for SIGTERM when we die, and see whether we already have."""
+    libc, parent = _LIBC, os.getpid()
     if libc is None:
         return None
 

@@ -20,7 +20,7 @@ from types import FrameType
 
 from tools.bootstrap import ROOT
 from tools.stack.azurite import USUAL_PORTS, Azurite
-from tools.stack.child import Child, StackError
+from tools.stack.child import Child, StackError, die_with_us
 from tools.stack.host import Host, HostKind
 from tools.stack.state import Process, Stack, StateFolder
 
@@ -126,7 +126,7 @@ def job_command(job: str, url: str, key: str) -> list[str]:
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(command, cwd=ROOT)
+        return subprocess.Popen(command, cwd=ROOT, preexec_fn=die_with_us())  # noqa: PLW1509 - one system call, no threads here
     except OSError as error:
         raise StackError(f"The command `tidemill` could not be started ({error.strerror}). Run `make setup`.") from error
 

@@ -7,7 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
+from benchmarks import plain_loop
 from pipelines.flights import sources
+from tidemill.storage.formats import parquet
+
+from .conftest import Year
 
 ROOT = Path(sources.__file__).parents[2]
 
@@ -51,3 +57,10 @@ def test_the_plain_loop_makes_every_table_of_the_year() -> None:
         "gold.delay_report": 20,
     }
     assert all(seconds > 0 for seconds in result["seconds"].values())
+
+
+def test_the_plain_loop_writes_the_very_files_that_tidemill_writes(year: Year, tmp_path: Path) -> None:
+    """Else the two could not be compared."""
+    flights = year.silver["2013-02"].combine_chunks()
+    pq.write_table(flights, tmp_path / "file", **plain_loop.WRITER)
+    assert (tmp_path / "file").read_bytes() == parquet.write(flights)[0].data

@@ -39,7 +39,14 @@ def bronze_orders(raw: pa.Table) -> pa.Table:
     return raw
 
 
-@asset(key="silver.orders", inputs={"bronze": bronze_orders}, partitions=MONTHS, parameters={"factor": 2}, owners=["ada"], tags={"layer": "silver"})
+@asset(
+    key="silver.orders",
+    inputs={"bronze": bronze_orders},
+    partitions=MONTHS,
+    parameters={"factor": 2},
+    owners=["ada"],
+    tags={"layer": "silver"},
+)
 def silver_orders(context: AssetContext, bronze: pa.Table) -> pa.Table:
     return bronze.append_column("factor", pa.array([context.parameters["factor"]] * bronze.num_rows))
 

@@ -299,7 +299,7 @@ def yields() -> Any:
     [
         (declare(waits), "Asset `x`: The function `waits` is async. Write a plain `def` that returns a `pa.Table`; to stream, return a `pa.RecordBatchReader`."),
         (declare(yields), "Asset `x`: The function `yields` is a generator. Write a plain `def` that returns a `pa.Table`; to stream, return a `pa.RecordBatchReader`."),
-        (declare(lambda: None), "Asset `x`: It does not decorate a function. Put it above a `def`."),
+        (declare(lambda: None), "Asset `x`: It is made by a lambda, which has no name and no lines of its own. Write a `def`."),
         (declare(3), "Asset `x`: It does not decorate a function. Put it above a `def`."),  # type: ignore[arg-type]
         (declare(dict), "Asset `x`: It does not decorate a function. Put it above a `def`."),
         (

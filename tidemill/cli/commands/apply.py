@@ -28,7 +28,9 @@ from tidemill.model.keys import run_id
 from tidemill.model.runs import RunRequest, RunStatus
 
 Here = Annotated[bool, typer.Option("--local", help="Execute in this process. (In the app: `tidemill run`.)")]
-Threads = Annotated[int, typer.Option("--threads", min=0, help="Units at the same time.  [0: as many as processors]", show_default=False)]
+Threads = Annotated[
+    int, typer.Option("--threads", min=0, help="Units at the same time (default: as many as processors).", show_default=False)
+]
 
 _SHOWN_EVERY_SECONDS = 0.1
 
@@ -51,7 +53,9 @@ def apply(
     Interrupted with Ctrl-C it publishes nothing; finished units are kept and reused by the next one.
     """
     if not local:
-        raise UsageMistake("`tidemill apply` executes in this process and has to be told so.", hint="Add --local, or use `tidemill run` for the app.")
+        raise UsageMistake(
+            "`tidemill apply` executes in this process and has to be told so.", hint="Add --local, or use `tidemill run` for the app."
+        )
     output = open_output(as_json=as_json)
     folder = find_project(Path.cwd(), project)
     runtime = open_runtime(folder, store_address(store, os.environ, folder))

@@ -1,0 +1,285 @@
+"""The host as a process: how it starts, what it says when it cannot, how it ends, and what becomes of its workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.devhost.shell.support import Reply, is_alive, run_command, running, wait_until, write_app
+
+HELLO = """
+@app.route(route="hello")
+def hello(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("hello")
+"""
+
+LIFE = """
+import os, sys, threading, time, logging, subprocess
+
+@app.route(route="pid")
+def pid(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(str(os.getpid()))
+
+@app.route(route="slow/{seconds}")
+def slow(req: func.HttpRequest) -> func.HttpResponse:
+    time.sleep(float(req.route_params["seconds"]))
+    return func.HttpResponse("slept")
+
+@app.route(route="die")
+def die(req: func.HttpRequest) -> func.HttpResponse:
+    os._exit(3)
+
+@app.route(route="leave")
+def leave(req: func.HttpRequest) -> func.HttpResponse:
+    raise SystemExit(4)
+
+@app.route(route="spawn")
+def spawn(req: func.HttpRequest) -> func.HttpResponse:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    return func.HttpResponse(str(child.pid))
+
+@app.route(route="print")
+def print_much(req: func.HttpRequest) -> func.HttpResponse:
+    for number in range(200):
+        print("line", number)
+        os.write(1, b"\\x00\\x00\\x00\\x05{}\\n")
+    print("a warning", file=sys.stderr)
+    logging.getLogger("some.library").warning("logged by a library")
+    return func.HttpResponse("printed")
+"""
+
+
+def test_an_http_app_needs_no_storage(tmp_path: Path) -> None:
+    with running(write_app(tmp_path / "app", HELLO)) as host:
+        assert host.get("/api/hello").text == "hello"
+        assert host.ready == {"port": host.port, "pid": host.process.pid, "rpc_port": None, "worker_pids": host.worker_pids}
+        assert f"hello: http://localhost:{host.port}/api/hello" in host.log
+        assert host.terminate() == 0
+    assert not (tmp_path / "app" / ".ready.json").exists()
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", HELLO)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run_command("start", "--app", str(app), "--port", str(port))
+    assert result.stderr == f"devhost: Port {port} is taken by another program; stop it, or choose another with --port (0 picks a free one).\n"
+    assert result.returncode == 3
+
+
+def test_the_port_opens_last(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", "import time\ntime.sleep(1.0)\n" + HELLO)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    statuses: list[int | str] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                    connection.sendall(b"GET /api/hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    statuses.append(int(connection.recv(100).split()[1]))
+            except ConnectionRefusedError:
+                statuses.append("refused")
+            time.sleep(0.05)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        with running(app, "--port", str(port)):
+            time.sleep(0.2)
+            stop.set()
+            asking.join()
+    finally:
+        stop.set()
+    assert "refused" in statuses
+    assert set(statuses) == {"refused", 200}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import no_such_module\n", ["ModuleNotFoundError: No module named 'no_such_module'", "[function_app.py line 4]"]),
+        ("def broken(:\n", ["SyntaxError: invalid syntax (function_app.py, line 4)"]),
+        ("other = func.FunctionApp()\n", ["more than one app object: app, other"]),
+        ("del app\n", ["no app object"]),
+        (
+            "@app.route()\ndef one(req: func.HttpRequest, extra): ...\n@app.activity_trigger(input_name='x')\ndef two(x: list[str]): ...\n",
+            ["cannot load the one function: the following parameters are declared in Python but not", "{'extra'}",
+             "cannot load the two function: binding x has invalid non-type annotation list[str]"],
+        ),
+        ("@app.route(route='/slash')\ndef one(req): ...\n", ["the route template '/slash' must not start with '/'"]),
+    ],
+    ids=["import", "syntax", "two apps", "no app", "two signatures", "route"],
+)  # fmt: skip
+def test_a_broken_app_is_explained_without_a_stack_trace(tmp_path: Path, source: str, said: list[str]) -> None:
+    result = run_command("start", "--app", str(write_app(tmp_path / "app", source)), "--port", "0")
+    assert result.returncode == 1
+    for text in said:
+        assert text in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+
+
+def test_settings_that_cannot_be_used_are_named_with_their_place(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", HELLO, host={"functionTimeout": "soon"})
+    result = run_command("start", "--app", str(app), "--port", "0")
+    assert result.stderr == 'devhost: host.json: functionTimeout has to be a time span such as "00:05:00" (hh:mm:ss), not "soon"\n'
+    assert result.returncode == 1
+
+
+def test_running_calls_are_finished_before_it_ends(tmp_path: Path) -> None:
+    with running(write_app(tmp_path / "app", LIFE)) as host:
+        replies: list[Reply] = []
+        calling = threading.Thread(target=lambda: replies.append(host.get("/api/slow/1.5")))
+        calling.start()
+        time.sleep(0.5)
+        assert host.terminate() == 0
+        calling.join()
+        assert [(reply.status, reply.text, reply.headers["connection"]) for reply in replies] == [(200, "slept", "close")]
+        assert not any(is_alive(pid) for pid in host.worker_pids)
+
+
+def test_a_killed_host_leaves_no_orphans(tmp_path: Path) -> None:
+    with running(write_app(tmp_path / "app", LIFE), "--workers", "2") as host:
+        grandchild = int(host.get("/api/spawn").text)
+        pids = [*host.worker_pids, grandchild]
+        assert len(host.worker_pids) == 2
+        assert all(map(is_alive, pids))
+        host.kill()
+        wait_until(lambda: not any(map(is_alive, pids)), what="end of the workers", seconds=5)
+
+
+@pytest.mark.parametrize(("route", "code"), [("die", 3), ("leave", 4)])
+def test_a_dying_worker_fails_its_calls_and_is_replaced(tmp_path: Path, route: str, code: int) -> None:
+    with running(write_app(tmp_path / "app", LIFE)) as host:
+        before = host.get("/api/pid").text
+        replies: list[Reply] = []
+        calling = threading.Thread(target=lambda: replies.append(host.get("/api/slow/20")))
+        calling.start()
+        time.sleep(0.3)
+        dying = host.get(f"/api/{route}")
+        calling.join()
+        assert [(reply.status, reply.body) for reply in (dying, *replies)] == [(500, b""), (500, b"")]
+        after = host.get("/api/pid")
+        assert after.status == 200
+        assert after.text != before
+        assert f"ended with exit code {code}; starting another" in host.log
+
+
+def test_a_worker_killed_from_outside_is_replaced(tmp_path: Path) -> None:
+    with running(write_app(tmp_path / "app", LIFE)) as host:
+        os.kill(host.worker_pids[0], signal.SIGKILL)
+        host.wait_for_log("ended with signal SIGKILL; starting another")
+        assert host.get("/api/pid").text not in map(str, host.worker_pids)
+
+
+def test_a_call_past_the_function_timeout_costs_its_worker(tmp_path: Path) -> None:
+    with running(write_app(tmp_path / "app", LIFE, host={"functionTimeout": "00:00:01"})) as host:
+        started = time.monotonic()
+        reply = host.get("/api/slow/30")
+        assert (reply.status, reply.body) == (500, b"")
+        assert time.monotonic() - started < 4
+        assert host.get("/api/pid").status == 200
+        assert "Timeout value of 1 s was exceeded by function Functions.slow" in host.log
+
+
+def test_prints_are_logged_and_do_not_disturb_the_calls(tmp_path: Path) -> None:
+    with running(write_app(tmp_path / "app", LIFE)) as host:
+        assert host.get("/api/print").text == "printed"
+        host.wait_for_log("line 199")
+        host.wait_for_log("warn: a warning")
+        assert "warn: logged by a library (print_much" in host.log
+
+
+def test_sync_functions_run_side_by_side_up_to_the_thread_count(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", LIFE)
+    with running(app, settings={"PYTHON_THREADPOOL_THREAD_COUNT": "3"}) as host:
+        started = time.monotonic()
+        calls = [threading.Thread(target=host.get, args=("/api/slow/0.5",)) for _ in range(6)]
+        for call in calls:
+            call.start()
+        for call in calls:
+            call.join()
+        assert 0.95 < time.monotonic() - started < 1.9
+
+
+def test_json_logs_carry_function_and_invocation(tmp_path: Path) -> None:
+    source = HELLO.replace('return func.HttpResponse("hello")', 'import logging; logging.info("said %s", 1); return func.HttpResponse("hello")')
+    with running(write_app(tmp_path / "app", source), "--json-logs") as host:
+        host.get("/api/hello")
+        host.wait_for_log("said 1")
+        records = [json.loads(line) for line in host.log.splitlines()]
+    said = next(record for record in records if record["message"] == "said 1")
+    assert (said["level"], said["category"], said["function"]) == ("info", "Function.hello.User", "hello")
+    assert len(said["invocationId"]) == 36
+
+
+def test_a_changed_source_is_reloaded_and_a_broken_one_leaves_the_app_at_work(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", HELLO)
+    with running(app, "--watch") as host:
+        assert host.get("/api/hello").text == "hello"
+        write_app(app, HELLO.replace('HttpResponse("hello")', 'HttpResponse("hello again")') + HELLO.replace("hello", "added"))
+        wait_until(lambda: host.get("/api/hello").text == "hello again", what="new code", seconds=20, explain=lambda: host.log)
+        assert host.get("/api/added").status == 200
+        write_app(app, "broken(\n")
+        host.wait_for_log("The app keeps running as it was", seconds=20)
+        assert host.get("/api/hello").text == "hello again"
+
+
+def test_without_enable_auth_every_caller_may_do_everything(tmp_path: Path) -> None:
+    source = HELLO.replace('route="hello"', 'route="hello", auth_level="admin"')
+    with running(write_app(tmp_path / "app", source)) as host:
+        assert host.get("/api/hello").status == 200
+        assert host.get("/api/hello?code=bad").status == 200
+        assert host.get("/admin/host/status").json()["state"] == "Running"
+
+
+def test_a_disabled_function_is_not_routed(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", HELLO + HELLO.replace("hello", "other"), settings={"AzureWebJobs.hello.Disabled": "true"})
+    with running(app) as host:
+        assert host.get("/api/hello").status == 404
+        assert host.get("/api/other").status == 200
+        assert host.get("/admin/functions/hello").json()["isDisabled"] is True
+        assert "Disabled: hello" in host.log
+
+
+def test_local_settings_reach_user_code_unless_the_environment_says_otherwise(tmp_path: Path) -> None:
+    source = """
+import json, os
+@app.route(route="env")
+def env(req: func.HttpRequest) -> func.HttpResponse:
+    names = ("FROM_FILE", "FROM_BOTH", "EMPTY", "WEBSITE_HOSTNAME", "AZURE_FUNCTIONS_ENVIRONMENT", "NULL")
+    return func.HttpResponse(json.dumps({name: os.environ.get(name) for name in names}))
+"""
+    app = write_app(tmp_path / "app", source, settings={"FROM_FILE": "file", "FROM_BOTH": "file", "EMPTY": "", "NULL": None})
+    with running(app, settings={"FROM_BOTH": "environment"}) as host:
+        assert host.get("/api/env").json() == {
+            "FROM_FILE": "file", "FROM_BOTH": "environment", "EMPTY": "", "NULL": None,
+            "WEBSITE_HOSTNAME": f"localhost:{host.port}", "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+        }  # fmt: skip
+
+
+def test_missing_storage_is_one_sentence(tmp_path: Path) -> None:
+    source = "@app.queue_trigger(arg_name='m', queue_name='work', connection='AzureWebJobsStorage')\ndef work(m: func.QueueMessage): ...\n"
+    app = write_app(tmp_path / "app", source)
+    unset = run_command("start", "--app", str(app), "--port", "0")
+    assert unset.returncode == 1
+    assert "the app setting AzureWebJobsStorage, a storage connection string, is not set" in unset.stderr
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/devstoreaccount1"
+        connection = f"AccountName=devstoreaccount1;AccountKey=a2V5;BlobEndpoint={address};QueueEndpoint={address};TableEndpoint={address}"
+        away = run_command("start", "--app", str(app), "--port", "0", "--storage", connection)
+    assert away.returncode == 4
+    assert away.stderr.startswith("devhost: Storage cannot be used: ")
+    assert len(away.stderr.splitlines()) == 1
+    assert "Is Azurite running" in away.stderr

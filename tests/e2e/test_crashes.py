@@ -1,0 +1,85 @@
+"""kill -9 of the host or of a worker in the middle of the main job: after a new start the run finishes by itself, with the same versions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.app import App
+from tests.e2e.conftest import KIND
+from tests.e2e.test_main_job import MADE, OBSERVED
+from tools.stack import Azurite, Host, HostKind
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(app: App) -> dict[str, str]:
+    """What an undisturbed run makes."""
+    assert app.run("flights/*")["status"] == "succeeded"
+    return app.versions(*MADE, *OBSERVED)
+
+
+def wait_for_units(app: App, run: str, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        view: dict[str, Any] = app.http.get(f"/runs/{run}").json()
+        if view["units"]["succeeded"] >= count:
+            return
+        assert view["status"] in ("pending", "running"), view
+        time.sleep(0.05)
+    raise AssertionError(f"fewer than {count} units in a minute")
+
+
+def workers_of(pid: int) -> list[int]:
+    """Child processes, from the kernel."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(each) for each in children.read_text().split()] if children.exists() else []
+    return found or [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _parent(path) == pid]
+
+
+def _parent(path: Path) -> int:
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    return 0
+
+
+@pytest.mark.parametrize("units", [2, 25, 55])
+def test_a_killed_host_loses_nothing(units: int, undisturbed: dict[str, str], logs: Path) -> None:
+    with Azurite.start(log=logs / "azurite.log") as azurite:
+        with Host.start(connection_string=azurite.connection_string, log=logs / "host-1.log", kind=KIND) as host:
+            first = App(host.url)
+            run = first.start("flights/*")
+            wait_for_units(first, run, units)
+            host.child.kill()
+        with Host.start(connection_string=azurite.connection_string, log=logs / "host-2.log", kind=KIND) as host:
+            again = App(host.url)
+            view = again.wait(run, seconds=120)
+            assert view["status"] == "succeeded", view
+            assert again.versions(*MADE, *OBSERVED) == undisturbed
+            assert len(again.http.get("/runs").json()["runs"]) == 1
+
+
+@pytest.mark.skipif(KIND is not HostKind.DEVHOST, reason="finds the worker as a child process of the local host")
+@pytest.mark.parametrize("units", [5, 40])
+def test_a_killed_worker_loses_nothing(units: int, undisturbed: dict[str, str], logs: Path) -> None:
+    with (
+        Azurite.start(log=logs / "azurite.log") as azurite,
+        Host.start(connection_string=azurite.connection_string, log=logs / "host.log", kind=KIND) as host,
+    ):
+        app = App(host.url)
+        run = app.start("flights/*")
+        wait_for_units(app, run, units)
+        victims = workers_of(host.child.pid)
+        assert victims
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        view = app.wait(run, seconds=120)
+        assert view["status"] == "succeeded", view
+        assert app.versions(*MADE, *OBSERVED) == undisturbed
