@@ -3,6 +3,7 @@
 Nothing in this file is annotated beyond plain classes, because the Functions worker refuses a whole app for one signature it cannot read.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tidemill.messages.registry import prove_registered
 from tidemill.settings import Settings
 
 prove_registered(ACTIVITIES, ORCHESTRATORS)
+logging.getLogger("azure").setLevel(logging.WARNING)  # the SDK reports every request at info
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 runtime = Runtime.from_settings(Settings.from_environment(os.environ, project=Path(__file__).resolve().parent))
@@ -33,7 +35,7 @@ def add_orchestrator(name, orchestrator):
     @app.function_name(name)
     @app.orchestration_trigger(context_name="context", orchestration=name)
     def run_orchestrator(context):
-        return orchestrator(context)
+        return (yield from orchestrator(context))
 
 
 def add_activity(name, activity):

@@ -52,7 +52,9 @@ class Background:
         """Writers of out-bindings, by binding type."""
         return {"blob": BlobOutput(self), "queue": QueueOutput(self)}
 
-    def connect(self, functions: Sequence[FunctionMetadata], executor: FunctionExecutor, *, keys: Keys, port: int, is_durable: bool) -> None:
+    def connect(
+        self, functions: Sequence[FunctionMetadata], executor: FunctionExecutor, *, keys: Keys, port: int, is_durable: bool
+    ) -> None:
         """Makes engine and triggers for the functions that run, without starting them.
 
         Raises:
@@ -97,7 +99,7 @@ class Background:
         place = f"function {function}: the {binding['type']} binding {binding['name']!r}"
         return self.account(self.settings.connection(binding.get("connection"), place))
 
-    async def read(self, binding: Mapping[str, Any], invocation: Invocation) -> Datum:
+    async def read(self, binding: Mapping[str, Any], invocation: Invocation) -> Datum:  # noqa: ARG002 - InputBinding's signature
         """The value of a durable client binding."""
         return self.durable.client_binding(binding) if self.durable is not None else None
 

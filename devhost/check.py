@@ -16,6 +16,7 @@ from devhost.executor import FunctionExecutor
 from devhost.functions import FunctionMetadata
 from devhost.http.router import make_route
 from devhost.http.templates import BadTemplate
+from devhost.invocation import Invocation
 from devhost.jsonc import SettingsError
 from devhost.pool import AppLoadError, WorkerPool
 from devhost.retry import RetryPolicy
@@ -50,7 +51,7 @@ class _Bindings:
     def account(self, connection: str) -> StorageAccount:
         return StorageAccount.from_connection_string(connection)
 
-    def binding_account(self, binding: Mapping[str, Any], function: str) -> StorageAccount:
+    def binding_account(self, binding: Mapping[str, Any], function: str) -> StorageAccount:  # noqa: ARG002 - TriggerHost's signature
         place = f"the {binding['type']} binding {binding['name']!r}"
         return self.account(self.settings.connection(binding.get("connection"), place))
 
@@ -86,7 +87,11 @@ def _function_findings(functions: Sequence[FunctionMetadata], settings: HostSett
         try:
             policy = RetryPolicy.of(function)
             if policy is not None and function.kind not in _RETRYABLE:
-                yield Finding("warning", function.name, f"retry policies are not supported for a {function.kind}; the real host warns and may ignore it")
+                yield Finding(
+                    "warning",
+                    function.name,
+                    f"retry policies are not supported for a {function.kind}; the real host warns and may ignore it",
+                )
             if function.kind == "httpTrigger" and not function.errors:
                 make_route(function, settings.http.route_prefix)
             make_triggers(host, [function])
@@ -108,22 +113,26 @@ def _app_findings(functions: Sequence[FunctionMetadata], settings: HostSettings)
         except _CONFIGURATION_ERRORS as error:
             yield Finding("error", None, str(error))
     if not settings.storage_connection and any(function.kind != "httpTrigger" for function in functions):
-        yield Finding("error", None, "AzureWebJobsStorage is not set, but the app has triggers other than HTTP; UseDevelopmentStorage=true is Azurite")
+        yield Finding(
+            "error", None, "AzureWebJobsStorage is not set, but the app has triggers other than HTTP; UseDevelopmentStorage=true is Azurite"
+        )
     taken: dict[tuple[str, str], str] = {}
     for function in functions:
         if function.kind in _DURABLE_NAMES:
             key = (function.kind, function.durable_name.lower())
             if other := taken.get(key):
                 kind = _DURABLE_NAMES[function.kind]
-                yield Finding("error", function.name, f"the {kind} name {function.durable_name!r} is taken by the function {other!r} already")
+                yield Finding(
+                    "error", function.name, f"the {kind} name {function.durable_name!r} is taken by the function {other!r} already"
+                )
             taken.setdefault(key, function.name)
 
 
 class _Nobody:
     """An invoker for looking only."""
 
-    async def invoke(self, invocation: object) -> Any:
-        raise AssertionError("a check runs no function")
+    async def invoke(self, invocation: Invocation) -> Any:
+        raise AssertionError(f"a check runs no function, not even {invocation.function}")
 
 
 async def run_check(app_dir: Path, environment: Mapping[str, str], *, as_json: bool, python: str | None) -> int:

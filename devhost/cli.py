@@ -12,12 +12,17 @@ from devhost.errors import StartError
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="devhost", description="A local host for Azure Functions apps in Python (v2 model), Durable Functions included.")
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="devhost", description="A local host for Azure Functions apps in Python (v2 model), Durable Functions included."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     start = commands.add_parser("start", help="run the app until Ctrl-C")
     _app_argument(start)
-    start.add_argument("--port", type=_port, help="port to serve on 127.0.0.1; 0 picks a free one (default: local.settings.json, else 7071)")
+    start.add_argument(
+        "--port", type=_port, help="port to serve on 127.0.0.1; 0 picks a free one (default: local.settings.json, else 7071)"
+    )
     start.add_argument("--workers", type=_positive, default=None, help="worker processes (default: FUNCTIONS_WORKER_PROCESS_COUNT, else 1)")
     start.add_argument("--storage", metavar="CONNECTION", help="storage connection string, in place of AzureWebJobsStorage")
     start.add_argument("--enable-auth", action="store_true", help="ask for keys, as the host in Azure does")

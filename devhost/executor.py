@@ -41,7 +41,12 @@ class FunctionExecutor:
     """The `Invoker` that the rest of the host uses."""
 
     def __init__(
-        self, invoker: Invoker, functions: Sequence[FunctionMetadata], *, inputs: Mapping[str, InputBinding], outputs: Mapping[str, OutputBinding]
+        self,
+        invoker: Invoker,
+        functions: Sequence[FunctionMetadata],
+        *,
+        inputs: Mapping[str, InputBinding],
+        outputs: Mapping[str, OutputBinding],
     ) -> None:
         """`inputs` and `outputs` are by binding type."""
         self._invoker = invoker
@@ -73,7 +78,7 @@ class FunctionExecutor:
             exhausted = 0 <= policy.max_retry_count <= retries
             if isinstance(outcome, Succeeded) or exhausted or not self._is_running:
                 return outcome
-            await asyncio.sleep(policy.delay(retries, random.random()))
+            await asyncio.sleep(policy.delay(retries, random.random()))  # noqa: S311 - jitter
             invocation = replace(invocation, retry_count=retries + 1, retry_failure=outcome)
 
     async def _attempt(self, invocation: Invocation, reason: str | None) -> Succeeded | Failed:
@@ -82,14 +87,18 @@ class FunctionExecutor:
         is_logged = is_shown(log.name, logging.INFO)
         if is_logged:
             log.info(
-                "Executing 'Functions.%s' (Reason='%s', Id=%s)", invocation.function, reason or "(null)", invocation.invocation_id, extra=fields
+                "Executing 'Functions.%s' (Reason='%s', Id=%s)",
+                invocation.function,
+                reason or "(null)",
+                invocation.invocation_id,
+                extra=fields,
             )
         started = time.perf_counter()
         try:
             outcome = await self._run(invocation)
         except Exception as error:
             took = (time.perf_counter() - started) * 1000
-            log.error(
+            log.error(  # noqa: TRY400 - the text says it all
                 "Executed 'Functions.%s' (Failed, Id=%s, Duration=%.0fms): %s",
                 invocation.function, invocation.invocation_id, took, error, extra=fields,
             )  # fmt: skip
@@ -102,7 +111,11 @@ class FunctionExecutor:
             )  # fmt: skip
         elif is_logged:
             log.info(
-                "Executed 'Functions.%s' (Succeeded, Id=%s, Duration=%.0fms)", invocation.function, invocation.invocation_id, took, extra=fields
+                "Executed 'Functions.%s' (Succeeded, Id=%s, Duration=%.0fms)",
+                invocation.function,
+                invocation.invocation_id,
+                took,
+                extra=fields,
             )
         return outcome
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import logging
@@ -171,7 +172,7 @@ class Host:
 
     async def _open_rpc(self) -> None:
         """Opens the loopback port that the Durable client calls: the usual one, or one nearby when that is taken."""
-        for port in (_RPC_PORT, *(random.randrange(30000, 31000) for _ in range(10))):
+        for port in (_RPC_PORT, *random.sample(range(30000, 31000), 10)):
             try:
                 self._rpc_port = await self._rpc_server.listen(port)
                 return
@@ -199,10 +200,8 @@ class Host:
         if self._stop.is_set():
             _log.warning("Stopping at once.")
             for pid in self._job_host.pool.worker_pids if self._job_host else []:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             os._exit(130)
         self._stop.set()
 
@@ -233,7 +232,7 @@ class Host:
                 await self._reload()
             except StartError as error:
                 _log.error("%s%s The app keeps running as it was.", error, "".join(f"\n  - {text}" for text in error.details))
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever goes wrong in a reload, the next one may mend it
                 _log.exception("The app could not be reloaded.")
 
     async def _reload(self) -> None:
@@ -271,6 +270,9 @@ def reserve_port(port: int) -> socket.socket:
 
 
 def port_error(port: int, error: OSError) -> StartError:
+    """Why a port cannot be opened, for the user."""
     if error.errno == errno.EADDRINUSE:
-        return StartError(f"Port {port} is taken by another program; stop it, or choose another with --port (0 picks a free one).", EXIT_PORT)
+        return StartError(
+            f"Port {port} is taken by another program; stop it, or choose another with --port (0 picks a free one).", EXIT_PORT
+        )
     return StartError(f"Port {port} cannot be opened: {error.strerror}. --port names another.", EXIT_PORT)

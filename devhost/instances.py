@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from email.message import Message
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -49,20 +50,22 @@ class ManagementApi:
         self._host = url
         self._key = key
 
-    def call(self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> tuple[int, Mapping[str, str], Any]:
+    def call(self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> tuple[int, Message, Any]:
         """Status, headers and parsed body.
 
         Raises:
             StartError: nobody answers there, or the key is refused.
         """
         given = {**query, **({"code": self._key} if self._key else {})}
-        request = urllib.request.Request(f"{self._base}{path}?{urlencode(given)}", method=method, headers=dict(headers or {}))
+        request = urllib.request.Request(f"{self._base}{path}?{urlencode(given)}", method=method, headers=dict(headers or {}))  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as reply:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as reply:  # noqa: S310 - the user's own --url
                 return reply.status, reply.headers, _body(reply.read())
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
-                raise StartError(f"The host at {self._host} asks for a key; give its durabletask_extension system key with --key.") from None
+                raise StartError(
+                    f"The host at {self._host} asks for a key; give its durabletask_extension system key with --key."
+                ) from None
             return error.code, error.headers, _body(error.read())
         except (urllib.error.URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)

@@ -103,9 +103,15 @@ class JobHost:
             self.pool, self.functions, inputs=background.inputs if background else {}, outputs=background.outputs if background else {}
         )
         authorization = Authorization(self._keys, enabled=self._enable_auth)
-        admin = AdminApi(settings=self.settings, functions=self.functions, executor=self.executor, authorization=authorization, keys=self._keys)
+        admin = AdminApi(
+            settings=self.settings, functions=self.functions, executor=self.executor, authorization=authorization, keys=self._keys
+        )
         self.web = WebApp(
-            router=router, executor=self.executor, authorization=authorization, admin=admin, custom_headers=self.settings.http.custom_headers
+            router=router,
+            executor=self.executor,
+            authorization=authorization,
+            admin=admin,
+            custom_headers=self.settings.http.custom_headers,
         )
         if background is not None:
             background.connect(self.running_functions, self.executor, keys=self._keys, port=self._port, is_durable=self.is_durable)
@@ -154,7 +160,7 @@ class JobHost:
 
 
 def _new_background(settings: HostSettings) -> Background:
-    from devhost.background import Background
+    from devhost.background import Background  # noqa: PLC0415 - most of the start-up time of an app that needs none of it
 
     return Background(settings)
 

@@ -61,7 +61,9 @@ class Keys:
         master = document.text("masterKey", default="")
         if not master:
             raise SettingsError(f"{path.name} has no masterKey; delete the file to get new keys")
-        groups: dict[str, dict[str, Any]] = {name: dict(section.items()) for name, section in document.section("functions").sections().items()}
+        groups: dict[str, dict[str, Any]] = {
+            name: dict(section.items()) for name, section in document.section("functions").sections().items()
+        }
         return cls(path, master, dict(document.section("functionKeys").items()), dict(document.section("systemKeys").items()), groups)
 
     def save(self) -> None:
@@ -71,8 +73,8 @@ class Keys:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=2)
+            temporary.touch(mode=0o600)
+            temporary.write_text(json.dumps(document, indent=2), encoding="utf-8")
             temporary.replace(self.path)
         except OSError as error:
             raise SettingsError(f"the keys cannot be written to {self.path}: {error.strerror}; --keys names another file") from None

@@ -27,9 +27,12 @@ _LIBRARIES = ("asyncio", "aiohttp", "azure", "urllib3")
 class CategoryLevels(logging.Filter):
     """Lets a record through when its level reaches that of the longest category it falls under."""
 
-    def __init__(self, log_levels: Mapping[str, str], *, verbose: bool = False) -> None:
-        """`log_levels` is host.json's `logging.logLevel`; `verbose` shows everything but the chatter of libraries."""
+    def __init__(self) -> None:
         super().__init__()
+        self.configure({}, verbose=False)
+
+    def configure(self, log_levels: Mapping[str, str], *, verbose: bool) -> None:
+        """`log_levels` is host.json's `logging.logLevel`; `verbose` shows everything but the chatter of libraries."""
         given = {name: _LEVELS.get(level.lower(), logging.INFO) for name, level in log_levels.items()}
         default = next((level for name, level in given.items() if name.lower() == "default"), logging.INFO)
         self._default = logging.DEBUG if verbose else default
@@ -51,7 +54,7 @@ class CategoryLevels(logging.Filter):
         return record.levelno >= self.threshold(record.name)
 
 
-_levels = CategoryLevels({})
+_levels = CategoryLevels()
 
 
 def is_shown(category: str, level: int) -> bool:
@@ -67,7 +70,7 @@ class ConsoleFormatter(logging.Formatter):
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         level = _SHORT.get(record.levelno, record.levelname.lower())
         text = record.getMessage()
         if record.exc_info:
@@ -111,9 +114,8 @@ class JsonFormatter(logging.Formatter):
 
 def configure_logging(log_levels: Mapping[str, str], *, as_json: bool, verbose: bool, stream: TextIO | None = None) -> None:
     """Sets up the process's logging: one handler on the root logger, writing to stdout."""
-    global _levels
     out = stream or sys.stdout
-    _levels = CategoryLevels(log_levels, verbose=verbose)
+    _levels.configure(log_levels, verbose=verbose)
     handler = logging.StreamHandler(out)
     colour = out.isatty() and not os.environ.get("NO_COLOR")
     handler.setFormatter(JsonFormatter() if as_json else ConsoleFormatter(colour=colour))

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from typing import Literal
 
 from devhost.functions import FunctionMetadata
 from devhost.invocation import Failed, Invocation, Succeeded, TimedOut, WorkerLost
@@ -32,40 +33,40 @@ class AppLoadError(Exception):
         self.problems = problems
 
 
+Kind = Literal["sync", "async"]
+"""How a function runs in a worker: on one of its threads, or on its event loop."""
+
+
 class _Slot:
     """One place in the pool and the worker that holds it at the moment."""
 
     def __init__(self) -> None:
         self.worker: WorkerProcess | None = None
-        self.threads = 1
-        self.sync_calls = 0
-        self.async_calls = 0
+        self.calls: dict[Kind, int] = {"sync": 0, "async": 0}
+        self.limits: dict[Kind, int] = {"sync": 0, "async": 0}
         self.restarts_in_a_row = 0
 
-    def has_room(self, is_async: bool) -> bool:
-        if self.worker is None or not self.worker.is_usable:
-            return False
-        return self.async_calls < _ASYNC_CALLS if is_async else self.sync_calls < self.threads + _AHEAD
+    def has_room(self, kind: Kind) -> bool:
+        return self.worker is not None and self.worker.is_usable and self.calls[kind] < self.limits[kind]
 
     @property
     def load(self) -> int:
-        return self.sync_calls + self.async_calls
+        return sum(self.calls.values())
 
 
 class WorkerPool:
     """Runs functions in worker processes; the host's `Invoker`."""
 
     def __init__(self, launch: WorkerLaunch, *, size: int = 1, timeout_seconds: float | None = None) -> None:
-        """
-        Args:
-            size: how many workers.
-            timeout_seconds: `functionTimeout`; None is without limit.
+        """Args:
+        size: how many workers.
+        timeout_seconds: `functionTimeout`; None is without limit.
         """
         self._launch = launch
         self._slots = [_Slot() for _ in range(size)]
         self._timeout = timeout_seconds
-        self._waiting: dict[bool, deque[asyncio.Future[_Slot]]] = {False: deque(), True: deque()}
-        self._is_async: dict[str, bool] = {}
+        self._waiting: dict[Kind, deque[asyncio.Future[_Slot]]] = {"sync": deque(), "async": deque()}
+        self._kinds: dict[str, Kind] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -104,7 +105,7 @@ class WorkerPool:
         if index.problems:
             raise AppLoadError(index.problems)
         self.functions = index.functions
-        self._is_async = {function.name: function.is_async for function in index.functions}
+        self._kinds = {function.name: "async" if function.kind else "sync" for function in index.functions}
 
     async def _start_worker(self, slot: _Slot) -> WorkerIndex:
         started = time.monotonic()
@@ -116,7 +117,8 @@ class WorkerPool:
             worker.is_stopping = True
             worker.kill()
             raise
-        slot.threads, slot.sync_calls, slot.async_calls = index.threads, 0, 0
+        slot.calls = {"sync": 0, "async": 0}
+        slot.limits = {"sync": index.threads + _AHEAD, "async": _ASYNC_CALLS}
         slot.worker = worker
         self._wake(slot)
         return index
@@ -130,18 +132,18 @@ class WorkerPool:
             TimedOut: it ran past the timeout; its worker has been killed and is being replaced.
             WorkerLost: the worker ended before the function did, or the host is stopping.
         """
-        is_async = self._is_async.get(invocation.function, False)
+        kind = self._kinds.get(invocation.function, "sync")
         self._open_calls += 1
         self._idle.clear()
         try:
-            slot = await self._room(is_async)
+            slot = await self._room(kind)
             while (worker := slot.worker) is None or not worker.is_usable:  # it ended just now, and the call was not started
-                slot = await self._room(is_async)
+                slot = await self._room(kind)
             try:
                 return await self._call(worker, invocation)
             finally:
                 if slot.worker is worker:
-                    self._release(slot, is_async)
+                    self._release(slot, kind)
         finally:
             self._open_calls -= 1
             if not self._open_calls:
@@ -161,36 +163,33 @@ class WorkerPool:
             worker.kill()
             raise TimedOut(f"{invocation.function} ran longer than functionTimeout ({self._timeout:g} s)") from None
 
-    async def _room(self, is_async: bool) -> _Slot:
+    async def _room(self, kind: Kind) -> _Slot:
         if self._is_stopping:
             raise WorkerLost("the host is stopping")
-        free = [slot for slot in self._slots if slot.has_room(is_async)]
-        if free and not self._waiting[is_async]:
+        free = [slot for slot in self._slots if slot.has_room(kind)]
+        if free and not self._waiting[kind]:
             slot = min(free, key=lambda slot: slot.load)
-            _take(slot, is_async)
+            slot.calls[kind] += 1
             return slot
         place: asyncio.Future[_Slot] = asyncio.get_running_loop().create_future()
-        self._waiting[is_async].append(place)
+        self._waiting[kind].append(place)
         try:
             return await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled() and place.exception() is None:
-                self._release(place.result(), is_async)
+                self._release(place.result(), kind)
             raise
 
-    def _release(self, slot: _Slot, is_async: bool) -> None:
-        if is_async:
-            slot.async_calls -= 1
-        else:
-            slot.sync_calls -= 1
+    def _release(self, slot: _Slot, kind: Kind) -> None:
+        slot.calls[kind] -= 1
         self._wake(slot)
 
     def _wake(self, slot: _Slot) -> None:
-        for is_async, waiting in self._waiting.items():
-            while waiting and slot.has_room(is_async):
+        for kind, waiting in self._waiting.items():
+            while waiting and slot.has_room(kind):
                 place = waiting.popleft()
                 if not place.done():
-                    _take(slot, is_async)
+                    slot.calls[kind] += 1
                     place.set_result(slot)
 
     # Workers that end
@@ -243,10 +242,3 @@ class WorkerPool:
                 if not place.done():
                     place.set_exception(WorkerLost("the host is stopping"))
         await asyncio.gather(*(slot.worker.stop(grace_seconds) for slot in self._slots if slot.worker is not None))
-
-
-def _take(slot: _Slot, is_async: bool) -> None:
-    if is_async:
-        slot.async_calls += 1
-    else:
-        slot.sync_calls += 1

@@ -34,7 +34,9 @@ class RetryPolicy:
             return None
         count = str(given.get("max_retry_count", ""))
         if not count.lstrip("-").isdecimal() or int(count) < -1:
-            raise SettingsError(f"function {function.name}: max_retry_count of its retry policy has to be a whole number, -1 for ever; not {count!r}")
+            raise SettingsError(
+                f"function {function.name}: max_retry_count of its retry policy has to be a whole number, -1 for ever; not {count!r}"
+            )
 
         def interval(key: str, default: float) -> float:
             text = given.get(key)

@@ -211,7 +211,7 @@ def read_local_settings(path: Path) -> LocalSettings:
 def _read_host_json(app_dir: Path, host_json: dict[str, Any], environment: Mapping[str, str], local: LocalSettings) -> HostSettings:
     document = Document(host_json, "host.json")
     version = document.get("version")
-    if version != "2.0" and version != 2.0:
+    if version not in {"2.0", 2.0}:
         raise SettingsError(f'host.json: version has to be "2.0", not {json.dumps(version)}')
     extensions = document.section("extensions")
     http, queues, blobs = (extensions.section(name) for name in ("http", "queues", "blobs"))
@@ -255,5 +255,7 @@ def _function_timeout(document: Document) -> float | None:
         return None
     seconds = document.timespan("functionTimeout", default=1800.0)
     if seconds < 1:
-        raise SettingsError(f'host.json: functionTimeout has to be at least one second ("00:00:01") or "-1" for none, not {json.dumps(value)}')
+        raise SettingsError(
+            f'host.json: functionTimeout has to be at least one second ("00:00:01") or "-1" for none, not {json.dumps(value)}'
+        )
     return seconds

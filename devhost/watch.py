@@ -8,27 +8,41 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 _INTERVAL_SECONDS = 0.5
-_SETTINGS = {"host.json", "local.settings.json"}
+_SETTINGS = ("host.json", "local.settings.json")
 _SKIPPED = {"__pycache__", "node_modules", "site-packages", "venv", "env"}
 
 Stamp = tuple[int, int]
 
 
 def source_stamps(app_dir: Path) -> dict[str, Stamp]:
-    """Modification time and size of every `.py` file and settings file, by path relative to the app; hidden folders and environments are skipped."""
-    stamps: dict[str, Stamp] = {}
-    for folder, folders, files in os.walk(app_dir):
-        folders[:] = [f for f in folders if not f.startswith(".") and f not in _SKIPPED and not os.path.exists(os.path.join(folder, f, "pyvenv.cfg"))]
-        is_root = folder == str(app_dir)
-        for name in files:
-            if name.endswith(".py") or is_root and name in _SETTINGS:
-                path = os.path.join(folder, name)
-                try:
-                    status = os.stat(path)
-                except FileNotFoundError:
-                    continue
-                stamps[os.path.relpath(path, app_dir)] = (status.st_mtime_ns, status.st_size)
+    """Modification time and size of every `.py` file and settings file, by path relative to the app.
+
+    Hidden folders, packages of others and virtual environments are left out.
+    """
+    stamps = {name: stamp for name in _SETTINGS if (stamp := _stamp(app_dir / name)) is not None}
+    folders = [app_dir]
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except OSError:  # gone since it was listed
+            continue
+        if any(entry.name == "pyvenv.cfg" for entry in entries):
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith(".") and entry.name not in _SKIPPED:
+                    folders.append(Path(entry.path))
+            elif entry.name.endswith(".py") and (stamp := _stamp(Path(entry.path))) is not None:
+                stamps[os.path.relpath(entry.path, app_dir)] = stamp
     return stamps
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 async def changes(app_dir: Path) -> AsyncIterator[list[str]]:

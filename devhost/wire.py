@@ -129,6 +129,7 @@ def call_frame(number: int, invocation: Invocation) -> bytes:
 
 
 def read_call(frame: FrameReader) -> Invocation:
+    """The inverse of `call_frame`."""
     header = frame.header
     retry_count, max_retry_count, failure = header["r"]
     return Invocation(
@@ -155,6 +156,7 @@ def outcome_frame(number: int, outcome: Succeeded | Failed) -> bytes:
 
 
 def read_outcome(frame: FrameReader) -> Succeeded | Failed:
+    """The inverse of `outcome_frame`."""
     header = frame.header
     if header["k"] == "fail":
         type_name, message, stack = (frame.take(token) for token in header["t"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -95,7 +96,8 @@ class WorkerProcess(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: self, sock=ours)
         process = self._process
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         readers = [
             loop.create_task(_forward_lines(process.stdout, from_stderr=False)),
             loop.create_task(_forward_lines(process.stderr, from_stderr=True)),
@@ -127,7 +129,7 @@ class WorkerProcess(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._writable.set()
         self._fail_calls()
         if self._process is not None and self._process.returncode is None and not self.is_stopping:
@@ -190,17 +192,17 @@ class WorkerProcess(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         if self._process is not None and self._process.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     def _end(self) -> None:
         if self._transport is not None:
             self._transport.close()
         self._fail_calls()
         if not self.index.done():
-            self.index.set_exception(WorkerLost(f"the worker process ended with {describe_exit(self.exit_code)} before it had loaded the app"))
+            self.index.set_exception(
+                WorkerLost(f"the worker process ended with {describe_exit(self.exit_code)} before it had loaded the app")
+            )
             self.index.exception()  # somebody may have stopped waiting
         self.ended.set()
         self._on_end(self)

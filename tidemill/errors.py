@@ -83,7 +83,11 @@ class UnknownPartition(PlanError):
     code = "partition-not-found"
 
     def __init__(self, asset: str, partition: str, known: Sequence[str]) -> None:
-        what = f"Asset `{asset}` has no partition `{partition}`." if known else f"Asset `{asset}` is not partitioned, so it has no partition `{partition}`."
+        what = (
+            f"Asset `{asset}` has no partition `{partition}`."
+            if known
+            else f"Asset `{asset}` is not partitioned, so it has no partition `{partition}`."
+        )
         hint = (did_you_mean(partition, known) or f"It has {len(known)} partitions, {known[0]} to {known[-1]}.") if known else ""
         super().__init__(what, hint=hint)
 

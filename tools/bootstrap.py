@@ -1,7 +1,7 @@
 """Set up a checkout: the environment `.venv`, everything the lock files name, and Azurite. `python3 -m tools.bootstrap`.
 
 Runs on the machine's own Python with nothing installed, so it uses the standard library only. What it installs is pinned and hashed in
-`tools/installer.lock` (uv), `requirements.lock`, `tools/node.lock` (only where the machine has no Node) and
+`tools/installer.lock` (pip and uv), `requirements.lock`, `tools/node.lock` (only where the machine has no Node) and
 `tools/azurite/package-lock.json`; no lock names a registry, so pip's and npm's own configuration decides where things come from.
 
 Idempotent: a stamp holds the hash of all that went in, and when it still matches nothing is done, in well under a second. It never deletes
@@ -68,11 +68,12 @@ class Checkout:
 
     def python_locks(self, *, with_node: bool) -> list[Path]:
         """The lock files whose packages the environment must hold, and no others."""
-        return [self.root / "requirements.lock", *([self.root / "tools" / "node.lock"] if with_node else [])]
+        tools = self.root / "tools"
+        return [self.root / "requirements.lock", tools / "installer.lock", *([tools / "node.lock"] if with_node else [])]
 
     def python_fingerprint(self, *, with_node: bool) -> str:
         """Hash of what the environment is made from. pyproject.toml is in it for the command names it declares."""
-        return digest([self.root / "tools" / "installer.lock", *self.python_locks(with_node=with_node), self.root / "pyproject.toml"])
+        return digest([*self.python_locks(with_node=with_node), self.root / "pyproject.toml"])
 
     def azurite_fingerprint(self) -> str:
         """Hash of what Azurite is installed from."""
@@ -259,9 +260,12 @@ def run(
     Raises:
         SetupError: it failed; `what` begins the sentence, the command's last lines end it.
     """
-    done = subprocess.run(
-        command, cwd=folder or checkout.root, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, cwd=folder or checkout.root, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise SetupError(f"{what}: {command[0]} cannot be started ({error.strerror}). Delete .venv and run `make setup` again.") from error
     said = (done.stdout + done.stderr).strip()
     with checkout.log.open("a", encoding="utf-8") as log:
         log.write(f"$ {' '.join(command)}\n{said}\n\n")

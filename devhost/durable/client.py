@@ -63,7 +63,7 @@ class DurableClient:
 
     async def status(self, instance_id: str) -> InstanceState | None:
         """The newest committed state; None for an unknown id."""
-        return self._dispatcher.live_state(instance_id) or await self._store.get_instance(instance_id)
+        return await self._dispatcher.live_state(instance_id) or await self._store.get_instance(instance_id)
 
     async def history(self, instance_id: str) -> Sequence[Event]:
         """The committed history of the current execution."""
@@ -96,7 +96,7 @@ class DurableClient:
             input=input,
         )
         async with self._dispatcher.start_lock(state.instance_id):
-            is_new = self._dispatcher.live_state(state.instance_id) is None and await self._store.insert_instance(state)
+            is_new = await self._dispatcher.live_state(state.instance_id) is None and await self._store.insert_instance(state)
             if not is_new:
                 await self._replace(state)
             self._dispatcher.begin(state, is_new=is_new)

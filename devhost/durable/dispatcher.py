@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from devhost.durable.activities import Activities, ActivityCall
@@ -29,8 +30,8 @@ from devhost.durable.runner import Runner, activity_call
 from devhost.durable.sessions import Mail, Session
 from devhost.durable.state import InstanceState
 from devhost.durable.store import Fenced, HubStore, Message
-from devhost.durable.times import now_text
 from devhost.durable.timers import Timers
+from devhost.durable.times import now_text
 from devhost.invocation import WorkerLost
 from devhost.storage.errors import StorageError, StorageUnavailable
 
@@ -62,9 +63,12 @@ class Dispatcher:
 
     # ---- the outside
 
-    def live_state(self, instance_id: str) -> InstanceState | None:
+    async def live_state(self, instance_id: str) -> InstanceState | None:
         """The newest committed state, if the instance is live or its row is late."""
         session = self.sessions.get(instance_id)
+        if session is not None and not session.ready.is_set():
+            await session.ready.wait()
+            session = self.sessions.get(instance_id)
         return session.state if session is not None else self._rows.late(instance_id)
 
     def begin(self, state: InstanceState, *, is_new: bool) -> None:
@@ -72,6 +76,7 @@ class Dispatcher:
         session = self.sessions.get(state.instance_id)
         if session is None:
             session = Session(state.copy())
+            session.ready.set()
             if is_new:
                 session.partition = self._store.new_partition(state.instance_id)
             self.sessions[state.instance_id] = session
@@ -103,6 +108,7 @@ class Dispatcher:
         session = self.sessions.pop(instance_id, None)
         if session is not None:
             session.gone = True
+            session.ready.set()
             if session.task is not None:
                 session.task.cancel()
                 await asyncio.wait([session.task])
@@ -161,9 +167,7 @@ class Dispatcher:
         self.deliver(target, Mail(raised, row=message.row))
 
     def changed(self, session: Session) -> None:
-        state = session.state
-        session.row_is_pending = session.row_is_pending and state.status == "Pending"
-        self._rows.mark(state, at_once=state.is_terminal)
+        self._rows.mark(session.state, at_once=session.state.is_terminal)
 
     async def row_settled(self, session: Session) -> None:
         if session.row_is_pending:
@@ -232,6 +236,7 @@ class Dispatcher:
                 try:
                     if session.partition is None:
                         await self._restore(session)
+                        session.ready.set()
                         if session.state.is_terminal and not session.mail:
                             self._ended(session)
                             return
@@ -255,6 +260,8 @@ class Dispatcher:
             session.gone = True
         finally:
             session.task = None
+            if session.gone or self._stopping:
+                session.ready.set()
         if session.mail and not session.gone:
             self._kick(session)
 
@@ -309,17 +316,29 @@ class Dispatcher:
     # ---- recovery
 
     async def recover(self) -> int:
-        """Brings back every unfinished instance; returns how many there were."""
+        """Finds every unfinished instance, so that mail for it is taken; returns how many there are."""
         found = [state async for state in self._store.unfinished() if not state.is_entity]
         for state in found:
-            self.sessions[state.instance_id] = Session(state)
-        for state in found:
-            self._kick(self.sessions[state.instance_id])
+            self.sessions[state.instance_id] = Session(state, recovered=True)
         return len(found)
+
+    async def sweep(self, instance_ids: Iterable[str]) -> None:
+        """Deletes the messages of instances that have ended, before an id of theirs can be used again."""
+        for instance_id in instance_ids:
+            if instance_id not in self.sessions:
+                partition = await self._store.load(instance_id)
+                await self._store.drop_messages(instance_id, [message.row for message in partition.messages])
+
+    def resume_all(self) -> None:
+        """Sets the recovered instances going; by now every entity has sent them what it owed."""
+        for session in list(self.sessions.values()):
+            self._kick(session)
 
     async def _restore(self, session: Session) -> None:
         """Reads an instance back and sets everything in motion again that its history leaves open."""
+        early = {id(mail) for mail in session.mail}
         partition = await self._store.load(session.id)
+        rows = {message.row for message in partition.messages}
         state = session.state
         starts = [mail for mail in session.mail if mail.start is not None]
         if not starts and state.status == "Pending" and partition.execution_id != state.execution_id:
@@ -342,16 +361,15 @@ class Dispatcher:
         state.execution_id, state.input = partition.execution_id, start.members.get("Input")
         state.parent, state.custom_status = start.members.get("ParentInstance"), partition.custom_status
         session.quiet, session.open, session.in_flight = frozenset(), set(now.open), 0
-        session.mail = type(session.mail)(
-            mail
-            for mail in session.mail
-            if mail.row is None
-            and (
-                mail.event is None
-                or mail.event.kind not in RESPONSES
-                or (mail.execution_id == state.execution_id and mail.event.task_id in now.open)
-            )
-        )
+
+        def still_wanted(mail: Mail) -> bool:
+            if mail.row is not None:
+                return mail.row in rows or id(mail) not in early  # a row that is gone was consumed by a commit whose reply was lost
+            if mail.event is None or mail.event.kind not in RESPONSES:
+                return True
+            return mail.execution_id == state.execution_id and mail.event.task_id in now.open
+
+        session.mail = deque(filter(still_wanted, session.mail))
         for message in partition.messages:
             self._post_message(session, message)
         await self._send_again(session)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from devhost.durable.activities import Arguments, result_text
-from devhost.durable.episode import new_execution_id, start_event
+from devhost.durable.episode import execution_started, new_execution_id, start_event
 from devhost.durable.history import CorruptRow, Event, Kind
 from devhost.durable.jsontext import dumps, loads
 from devhost.durable.large import LostValue
@@ -108,11 +108,13 @@ class Entities:
         await self._load(entity)
         partition = entity.partition
         assert partition is not None
-        unsent = [event for event in partition.events[partition.sent :] if event.kind is Kind.EventSent]
-        for event in unsent:
-            await self._reply(event)
-        if unsent:
-            await self._store.mark_sent(partition)
+        if partition.events:
+            for event in partition.events[partition.sent :]:
+                if event.kind is Kind.EventSent:
+                    await self._reply(event)
+            started = execution_started(partition.events)
+            self._rows.mark(self._state(entity, partition.execution_id, started.timestamp), at_once=True)
+            await self._finish(entity)
         for message in partition.messages:
             self.deliver(entity_id, message)
 
@@ -171,6 +173,8 @@ class Entities:
                 entity.failures = 0
                 for _ in batch:
                     entity.queue.popleft()
+                if not entity.queue:
+                    await self._finish(entity)
         except (CorruptRow, LostValue) as problem:
             self._log.error("entity %s is set aside; no other is affected: %s", entity.id, problem)
             return
@@ -242,18 +246,7 @@ class Entities:
         self, entity: _Entity, partition: Partition, requests: list[dict[str, Any]], results: list[dict[str, Any]], consumed: list[str]
     ) -> None:
         now = now_text()
-        name, _ = split_entity_id(entity.id)
-        state = InstanceState(
-            instance_id=entity.id,
-            name=f"@{name}",
-            execution_id=new_execution_id(),
-            status="Running",
-            created=now,
-            updated=now,
-            input=entity.scheduler(),
-            custom_status=dumps({"entityExists": True} if entity.exists else {}),
-            generation=None,
-        )
+        state = self._state(entity, new_execution_id(), now)
         replies: list[Event] = []
         for request, result in zip(requests, results, strict=True):
             if not request.get("signal") and request.get("parent"):
@@ -264,12 +257,30 @@ class Entities:
                 replies.append(Event(Kind.EventSent, members, id=len(replies)))
         events = [Event(Kind.OrchestratorStarted, timestamp=now), start_event(state, now), *replies, Event(Kind.OrchestratorCompleted)]
         partition.custom_status = state.custom_status
-        await self._store.commit(partition, events, consumed=consumed, execution_id=state.execution_id)
+        await self._store.commit(partition, events, consumed=consumed, execution_id=state.execution_id, unfinished=True)
         self._rows.mark(state, at_once=False)
         for reply in replies:
             await self._reply(reply)
-        if replies:
-            await self._store.mark_sent(partition)
+
+    def _state(self, entity: _Entity, execution_id: str, now: str) -> InstanceState:
+        name, _ = split_entity_id(entity.id)
+        return InstanceState(
+            instance_id=entity.id,
+            name=f"@{name}",
+            execution_id=execution_id,
+            status="Running",
+            created=now,
+            updated=now,
+            input=entity.scheduler(),
+            custom_status=dumps({"entityExists": True} if entity.exists else {}),
+            generation=None,
+        )
+
+    async def _finish(self, entity: _Entity) -> None:
+        """Records that the last batch's replies are sent and its row is written: a restart need not look at this entity."""
+        await self._rows.settle(entity.id)
+        if entity.partition is not None:
+            await self._store.mark_sent(entity.partition)
 
 
 class _BatchFailed(Exception):

@@ -129,7 +129,7 @@ def standing(events: Sequence[Event]) -> Standing:
             found.suspended = event.kind is Kind.ExecutionSuspended
             found.reason = event.members.get("Reason")
     closed = bool(events) and events[-1].kind is Kind.OrchestratorCompleted
-    found.unplayed = bool(events) and (not closed or all(event.kind in _CLOSED_START for event in events) and _count(events) <= 2)
+    found.unplayed = bool(events) and (not closed or (all(event.kind in _CLOSED_START for event in events) and _count(events) <= 2))
     return found
 
 

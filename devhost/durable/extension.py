@@ -116,10 +116,12 @@ class DurableExtension:
         await self._store.create()
         await self._ownership.take()
         self._dispatcher.start()
+        count = await self._dispatcher.recover()
         waiting, unsent = await self._store.with_messages()
         for entity_id in sorted(name for name in waiting | unsent if name.startswith("@")):
             await self._entities.resume(entity_id)
-        count = await self._dispatcher.recover()
+        await self._dispatcher.sweep(name for name in waiting if not name.startswith("@"))
+        self._dispatcher.resume_all()
         if count:
             self._log.info("task hub '%s': %d unfinished instances are going on", self.settings.hub, count)
 

@@ -21,7 +21,7 @@ class Rewinder:
 
     async def rewind(self, instance_id: str, reason: str | None) -> None:
         """Rewinds an instance and, below it, every failed child."""
-        state = await self._store.get_instance(instance_id) if (late := self._dispatcher.live_state(instance_id)) is None else late
+        state = await self._dispatcher.live_state(instance_id) or await self._store.get_instance(instance_id)
         if state is None:
             return
         partition = await self._store.load(instance_id)
@@ -37,7 +37,7 @@ class Rewinder:
         if not children:
             message = await self._store.add_message(instance_id, Event(Kind.GenericEvent, {"Data": reason}))
         await self._store.put_instance(state)
-        session = Session(state, row_is_pending=False)
+        session = Session(state, row_is_pending=False, recovered=True)
         self._dispatcher.adopt(session)
         if message is not None:
             self._dispatcher.deliver(instance_id, Mail(message.event, row=message.row))

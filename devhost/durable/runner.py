@@ -27,6 +27,7 @@ from devhost.functions import FunctionMetadata
 from devhost.invocation import Invocation, Invoker
 
 _FIRST_COMMIT_ROWS = 95
+_REPLY_START = '{"$type":"Microsoft.Azure.WebJobs.Extensions.DurableTask.ResponseMessage'
 _TASKS = frozenset({Kind.TaskScheduled, Kind.TimerCreated, Kind.SubOrchestrationInstanceCreated})
 
 
@@ -107,7 +108,7 @@ class Runner:
         events = new if fresh is not None else [*partition.events, *new]
         answer = await self._ask(session, state, events)
         decision = replay(events, answer, self._frame(state, events))
-        self._report(state, decision)
+        self._report(session, state, decision)
         stamp = now_text()
         for event in decision.scheduled:
             event.timestamp = stamp
@@ -173,6 +174,8 @@ class Runner:
                     if mail.event.task_id not in open_tasks:
                         continue
                     open_tasks.discard(mail.event.task_id)
+                elif session.recovered and _is_repeated_reply(mail.event, partition.events):
+                    continue
                 events.append(mail.event)
         return fresh, events, consumed
 
@@ -216,12 +219,16 @@ class Runner:
             session.python_seconds = time.monotonic() - began
         return read_answer(state.name, result)
 
-    def _report(self, state: InstanceState, decision: Decision) -> None:
+    def _report(self, session: Session, state: InstanceState, decision: Decision) -> None:
+        """Logs what an author would want to know, once for each execution: every episode decides it anew."""
         for note in decision.notes:
-            if note.startswith("error: "):
-                self._log.error("%s (%s): %s", state.instance_id, state.name, note.removeprefix("error: "))
-            else:
-                self._log.info("%s (%s): %s", state.instance_id, state.name, note)
+            if (state.execution_id, note) in session.reported:
+                continue
+            session.reported.add((state.execution_id, note))
+            is_error = note.startswith("error: ")
+            self._log.log(
+                logging.ERROR if is_error else logging.INFO, "%s (%s): %s", state.instance_id, state.name, note.removeprefix("error: ")
+            )
 
     # ---- committing
 
@@ -320,6 +327,14 @@ def activity_call(state: InstanceState, scheduled: Event) -> ActivityCall:
     """The call that a `TaskScheduled` asks for."""
     text = (scheduled.private or {}).get("TaskInput", "null")
     return ActivityCall(state.instance_id, state.execution_id, scheduled.id, str(scheduled.members["Name"]), text)
+
+
+def _is_repeated_reply(event: Event, events: Sequence[Event]) -> bool:
+    """Whether an entity's reply is in the history already: after a crash the entity sends its last replies again."""
+    if event.kind is not Kind.EventRaised or not str(event.members.get("Input")).startswith(_REPLY_START):
+        return False
+    name = event.members["Name"]
+    return any(other.kind is Kind.EventRaised and other.members["Name"] == name for other in events)
 
 
 def _mark_generation_played(events: Sequence[Event]) -> None:

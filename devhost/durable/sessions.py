@@ -39,9 +39,14 @@ class Session:
     """Starts of further children with this id, which run one after the other."""
     task: asyncio.Task[None] | None = None
     quiet: frozenset[int] = frozenset()
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once `state` is what the history says: at once for a new instance, after reading it back for one that is recovered."""
+    recovered: bool = False
+    """Whether it was read back, so that replies of entities may come a second time."""
     play: bool = False
     """Whether Python has to be asked although no mail has come."""
     row_is_pending: bool = True
+    """Whether the written row may still say Pending, which is how a start is remembered."""
     open: set[int] = field(default_factory=set)
     """Sequence numbers whose answer is still to come; a second answer is dropped."""
     in_flight: int = 0
@@ -49,6 +54,8 @@ class Session:
     python_seconds: float = 0.0
     """How long the last answer took."""
     failures: int = 0
+    reported: set[tuple[str, str]] = field(default_factory=set)
+    """What has been logged already, with the execution it was about."""
     full: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there is no reason to wait for more mail."""
     gone: bool = False

@@ -58,7 +58,9 @@ class DurableSettings:
         section = _Section(durable_task, environment)
         storage = section.section("storageProvider")
         cores = os.cpu_count() or 1
-        small = "CONTAINER_NAME" in environment and "WEBSITE_INSTANCE_ID" not in environment or environment.get("WEBSITE_SKU") == "Dynamic"
+        small = ("CONTAINER_NAME" in environment and "WEBSITE_INSTANCE_ID" not in environment) or environment.get(
+            "WEBSITE_SKU"
+        ) == "Dynamic"
         version = section.text("defaultVersion", "")
         _check_visibility(storage)
         return cls(

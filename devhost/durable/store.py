@@ -158,11 +158,18 @@ class HubStore:
         return partition
 
     async def commit(
-        self, partition: Partition, new: Sequence[Event], *, consumed: Sequence[str] = (), execution_id: str | None = None
+        self,
+        partition: Partition,
+        new: Sequence[Event],
+        *,
+        consumed: Sequence[str] = (),
+        execution_id: str | None = None,
+        unfinished: bool = False,
     ) -> None:
         """Appends events and deletes consumed messages, all or nothing, and updates `partition` to match.
 
         With `execution_id` the events start a new execution: they replace the history from its first row and must fit one transaction.
+        `unfinished` marks the partition for a look after a crash, until `mark_sent`; events to be sent do so by themselves.
 
         Raises:
             Fenced: another host has written here.
@@ -182,7 +189,7 @@ class HubStore:
         for group in groups[:-1]:
             await self._write(partition, group, partition.execution_id, partition.committed, partition.sent, complete=False)
         sent = 0 if execution_id is not None else partition.sent
-        unsent = any(event.kind is Kind.EventSent for event in new)
+        unsent = unfinished or any(event.kind is Kind.EventSent for event in new)
         await self._write(
             partition, [*(groups[-1] if groups else []), *deletions], execution, start + len(new), sent, complete=True, unsent=unsent
         )

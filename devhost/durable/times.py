@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 TICKS_PER_SECOND = 10_000_000
 
@@ -61,7 +61,7 @@ def whole_seconds(text: str) -> str:
 def local_text(text: str) -> str:
     """The instant in the host's zone with its offset, as history replies print scheduled times."""
     ticks = to_ticks(text)
-    moment = datetime.fromtimestamp(ticks // TICKS_PER_SECOND, timezone.utc).astimezone()
+    moment = datetime.fromtimestamp(ticks // TICKS_PER_SECOND, UTC).astimezone()
     fraction = f".{ticks % TICKS_PER_SECOND:07d}".rstrip("0").rstrip(".")
     zone = moment.strftime("%z")
     return f"{moment.strftime('%Y-%m-%dT%H:%M:%S')}{fraction}{zone[:3]}:{zone[3:]}"

@@ -48,7 +48,13 @@ class AdminApi:
     """Answers `/admin/*`."""
 
     def __init__(
-        self, *, settings: HostSettings, functions: Sequence[FunctionMetadata], executor: FunctionExecutor, authorization: Authorization, keys: Keys
+        self,
+        *,
+        settings: HostSettings,
+        functions: Sequence[FunctionMetadata],
+        executor: FunctionExecutor,
+        authorization: Authorization,
+        keys: Keys,
     ) -> None:
         self._settings = settings
         self._functions = {function.name.lower(): function for function in functions}

@@ -35,7 +35,13 @@ class WebApp:
     """The handler of the public port."""
 
     def __init__(
-        self, *, router: Router, executor: FunctionExecutor, authorization: Authorization, admin: AdminApi, custom_headers: Mapping[str, str]
+        self,
+        *,
+        router: Router,
+        executor: FunctionExecutor,
+        authorization: Authorization,
+        admin: AdminApi,
+        custom_headers: Mapping[str, str],
     ) -> None:
         self._router = router
         self._executor = executor

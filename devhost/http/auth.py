@@ -42,6 +42,6 @@ class Authorization:
         holder = self._holder(request, None)
         if holder is None or holder.scope == "function":
             return Reply(status=401)
-        if holder.scope == "master" or holder.scope == "system" and holder.name == system_key:
+        if holder.scope == "master" or (holder.scope == "system" and holder.name == system_key):
             return None
         return Reply(status=403)

@@ -77,7 +77,7 @@ def _is_datetime(value: str) -> bool:
         pass
     for form in _DATE_FORMATS:
         try:
-            datetime.strptime(value, form)
+            datetime.strptime(value, form)  # noqa: DTZ007 - only the form matters
             return True
         except ValueError:
             continue

@@ -38,7 +38,7 @@ def read_head(head: bytes) -> Request:
         raise BadHead(431)
     headers = _read_headers(rest)
     host = headers.get("host")
-    if host is None and version == "1.1" or host is not None and not _VALID_HOST.fullmatch(host):
+    if (host is None and version == "1.1") or (host is not None and not _VALID_HOST.fullmatch(host)):
         raise BadHead(400)
     raw_path, mark, query = _read_target(target, host or "").partition("?")
     return Request(

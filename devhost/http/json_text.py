@@ -6,6 +6,7 @@ The host parses such text and writes it again, so numbers, booleans and layout c
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -68,9 +69,9 @@ def _write_items(items: list[str], brackets: str, indent: str | None) -> str:
 
 def net_double(value: float) -> str:
     """A double as .NET writes it: shortest digits that give it back, scientific from 1E+15 and below 1E-04."""
-    if value != value:
+    if math.isnan(value):
         return "NaN"
-    if value in (float("inf"), float("-inf")):
+    if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     sign, digits, exponent = Decimal(repr(value)).as_tuple()
     assert isinstance(exponent, int)

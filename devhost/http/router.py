@@ -38,9 +38,8 @@ def route_text(function: FunctionMetadata) -> str:
 
 
 def make_route(function: FunctionMetadata, prefix: str) -> Route:
-    """
-    Raises:
-        BadTemplate: the route cannot be read.
+    """Raises:
+    BadTemplate: the route cannot be read.
     """
     own = RouteTemplate(route_text(function))
     template = RouteTemplate(f"{prefix}/{own.text}") if prefix else own

@@ -7,10 +7,12 @@ frames replies (chunked when a function has a body, a length when not), and a pa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
 from email.utils import formatdate
+from functools import lru_cache
 
 from devhost.http.head import MAX_HEADERS_SIZE, MAX_REQUEST_LINE, BadHead, read_head
 from devhost.http.message import PHRASES, Handler, Reply, Request
@@ -29,6 +31,7 @@ class HttpServer:
         self.handler = handler
         self.connections: set[_Connection] = set()
         self.is_stopping = False
+        self._all_closed = asyncio.Event()
         self._server: asyncio.Server | None = None
 
     async def listen(self, port: int, host: str = "127.0.0.1") -> int:
@@ -49,6 +52,17 @@ class HttpServer:
         """
         self._server = await asyncio.get_running_loop().create_server(lambda: _Connection(self), sock=bound, backlog=1024)
 
+    def opened(self, connection: _Connection) -> None:
+        """A connection has been made."""
+        self.connections.add(connection)
+        self._all_closed.clear()
+
+    def closed(self, connection: _Connection) -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._all_closed.set()
+
     async def stop_listening(self) -> None:
         """Takes no new connections, closes the idle ones; replies that are still under way say `Connection: close`."""
         self.is_stopping = True
@@ -60,9 +74,9 @@ class HttpServer:
     async def stop(self, grace_seconds: float = 1.0) -> None:
         """Closes everything, after what is under way or `grace_seconds`."""
         await self.stop_listening()
-        deadline = time.monotonic() + grace_seconds
-        while self.connections and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_closed.wait(), grace_seconds)
         for connection in list(self.connections):
             connection.abort()
 
@@ -84,7 +98,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._server.connections.add(self)
+        self._server.opened(self)
         self._task = asyncio.get_running_loop().create_task(self._serve(transport))
 
     def data_received(self, data: bytes) -> None:
@@ -98,11 +112,11 @@ class _Connection(asyncio.Protocol):
         self._arrived.set()
         return True  # a client may close its half and still want the answer
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._is_eof = True
         self._arrived.set()
         self._drained.set()
-        self._server.connections.discard(self)
+        self._server.closed(self)
         if self._task is not None and not self._is_busy:
             self._task.cancel()
 
@@ -159,7 +173,7 @@ class _Connection(asyncio.Protocol):
     async def _handle(self, request: Request) -> Reply:
         try:
             return await self._server.handler(request)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever a handler raises, the client gets an answer
             _log.exception("%s %s could not be answered", request.method, request.raw_path)
             return Reply(status=500)
 
@@ -260,16 +274,14 @@ def _keeps_alive(request: Request) -> bool:
     return request.version == "1.1" and "close" not in request.headers.get("connection", "").lower()
 
 
-_dates = (0, "")
-
-
 def http_date() -> str:
     """The `Date` header, made once a second."""
-    global _dates
-    now = int(time.time())
-    if _dates[0] != now:
-        _dates = (now, formatdate(now, usegmt=True))
-    return _dates[1]
+    return _date_of(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _date_of(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def write_reply(transport: asyncio.Transport, request: Request | None, reply: Reply, *, keep: bool) -> bool:

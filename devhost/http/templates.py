@@ -43,9 +43,8 @@ class RouteTemplate:
     """A parsed template; `match` gives the route values of a path."""
 
     def __init__(self, text: str) -> None:
-        """
-        Raises:
-            BadTemplate: with the reason.
+        """Raises:
+        BadTemplate: with the reason.
         """
         if text.startswith(("/", "~")):
             raise BadTemplate(f"the route template {text!r} must not start with {text[0]!r}")
@@ -210,7 +209,7 @@ def _parse_parameter(text: str, template: str) -> Parameter:
     if rest.startswith("="):
         default, rest = rest[1:], ""
     is_optional = rest == "?"
-    if rest and not is_optional or is_optional and is_catch_all:
+    if (rest and not is_optional) or (is_optional and is_catch_all):
         raise BadTemplate(f"the route template {template!r} has a parameter that cannot be read: {{{text}}}")
     return Parameter(match.group(), tuple(constraints), default, is_optional, is_catch_all)
 

@@ -122,4 +122,6 @@ def _as_bytes(value: Datum | list[Datum], binding: Mapping[str, Any]) -> bytes:
         return value.encode()
     if isinstance(value, bytes):
         return value
-    raise BindingError(f"the {binding['type']} binding {binding['name']!r} was set to something that cannot be stored: {type(value).__name__}")
+    raise BindingError(
+        f"the {binding['type']} binding {binding['name']!r} was set to something that cannot be stored: {type(value).__name__}"
+    )

@@ -40,9 +40,8 @@ class BlobPattern:
     """A trigger's `path`: a container and a pattern of blob names with `{placeholders}`."""
 
     def __init__(self, path: str, function: str) -> None:
-        """
-        Raises:
-            SettingsError: it names no container.
+        """Raises:
+        SettingsError: it names no container.
         """
         self.container, _, names = path.strip("/").partition("/")
         if not self.container or "{" in self.container:

@@ -79,7 +79,7 @@ class CronSchedule:
                 day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
                 continue
             if day.day in self.days and day.isoweekday() % 7 in self.weekdays:
-                found = self._first_time(day, start if start > day else day)
+                found = self._first_time(day, max(day, start))
                 if found is not None:
                     return found
             day += timedelta(days=1)

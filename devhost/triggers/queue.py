@@ -21,9 +21,8 @@ class QueueTrigger:
     """Invokes one function for each message of a queue."""
 
     def __init__(self, host: TriggerHost, function: FunctionMetadata) -> None:
-        """
-        Raises:
-            SettingsError: the queue's name or the connection cannot be used.
+        """Raises:
+        SettingsError: the queue's name or the connection cannot be used.
         """
         self._host = host
         self._function = function
@@ -57,7 +56,7 @@ class QueueTrigger:
         try:
             content = decode_message(message.text, is_base64=self._is_base64)
         except ValueError:
-            raise PoisonMessage("its text is not base64; host.json: extensions.queues.messageEncoding can be set to \"none\"") from None
+            raise PoisonMessage('its text is not base64; host.json: extensions.queues.messageEncoding can be set to "none"') from None
         invocation = Invocation(
             function=self._function.name,
             arguments={str(self._function.trigger["name"]): content},
@@ -65,7 +64,9 @@ class QueueTrigger:
             trigger_metadata=message_metadata(message, content),
         )
         try:
-            outcome = await self._host.executor.invoke(invocation, f"New queue message detected on '{self._function.trigger.get('queueName')}'.")
+            outcome = await self._host.executor.invoke(
+                invocation, f"New queue message detected on '{self._function.trigger.get('queueName')}'."
+            )
         except WorkerLost:
             return False
         return isinstance(outcome, Succeeded)

@@ -82,7 +82,9 @@ class QueueListener:
                 self._finished.clear()
                 await self._finished.wait()
             try:
-                messages = await self._account.queues.receive(self._queue, count=self._settings.batch_size, visibility_seconds=_VISIBILITY_SECONDS)
+                messages = await self._account.queues.receive(
+                    self._queue, count=self._settings.batch_size, visibility_seconds=_VISIBILITY_SECONDS
+                )
             except (StorageError, StorageUnavailable) as error:
                 _log.error("Queue %s could not be read: %s", self._queue, error)
                 messages = None
@@ -98,7 +100,7 @@ class QueueListener:
                 await asyncio.wait_for(self._wake.wait(), delay)
                 delay = _SHORTEST_POLL_SECONDS
             except TimeoutError:
-                delay = min(delay * 2 * random.uniform(0.8, 1.2), self._settings.max_polling_interval)
+                delay = min(delay * 2 * random.uniform(0.8, 1.2), self._settings.max_polling_interval)  # noqa: S311 - jitter
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -135,7 +137,9 @@ class QueueListener:
         if poison is None:
             _log.error("Message %s of queue %s has failed %d times and is dropped.", message.id, self._queue, message.dequeue_count)
         else:
-            _log.error("Message %s of queue %s has failed %d times and is moved to %s.", message.id, self._queue, message.dequeue_count, poison)
+            _log.error(
+                "Message %s of queue %s has failed %d times and is moved to %s.", message.id, self._queue, message.dequeue_count, poison
+            )
             if not await self._account.queues.put(poison, message.text):
                 await self._account.queues.create(poison)
                 await self._account.queues.put(poison, message.text)

@@ -84,7 +84,9 @@ class TimerTrigger:
         trigger = function.trigger
         place = f"function {function.name}: schedule"
         try:
-            self.schedule: Schedule = parse_schedule(host.settings.expand(str(trigger.get("schedule", "")), place), time_zone(host.settings.environment))
+            self.schedule: Schedule = parse_schedule(
+                host.settings.expand(str(trigger.get("schedule", "")), place), time_zone(host.settings.environment)
+            )
         except BadSchedule as error:
             raise SettingsError(f"function {function.name}: {error}") from None
         is_monitored = trigger.get("useMonitor", True) is not False and not is_frequent(self.schedule, datetime.now(UTC))

@@ -1,6 +1,6 @@
 """Starts a worker; run by its path, so that neither the host's folder nor anything beside it gets on the app's import path.
 
-    python .../devhost/worker/__main__.py SOCKET_FD APP_DIR
+python .../devhost/worker/__main__.py SOCKET_FD APP_DIR
 """
 
 from __future__ import annotations

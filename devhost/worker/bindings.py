@@ -27,11 +27,11 @@ class GenericConverter:
         return issubclass(pytype, (str, bytes, bytearray))
 
     @staticmethod
-    def decode(data: meta.Datum, *, trigger_metadata: object) -> Any:
+    def decode(data: meta.Datum, **_: object) -> Any:
         return data.value
 
     @staticmethod
-    def encode(obj: Any, *, expected_type: object) -> meta.Datum:
+    def encode(obj: Any, **_: object) -> meta.Datum:
         if obj is None:
             return meta.Datum(value=None, type=None)
         if isinstance(obj, str):

@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import azure.functions as func
@@ -67,7 +66,7 @@ def index_app(app_dir: Path, script: str) -> Index:
         return index
     try:
         module = importlib.import_module(Path(script).stem)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - user code
         index.problems.append(f"{script} cannot be imported: {describe_import_error(error, app_dir)}")
         return index
     apps = [(name, value) for name, value in vars(module).items() if isinstance(value, func.FunctionRegister)]
@@ -76,7 +75,7 @@ def index_app(app_dir: Path, script: str) -> Index:
         index.problems.append(f"{script} has {found}; exactly one top-level FunctionApp or DFApp is needed")
         return index
     for function in _functions_of(apps[0][1], index.problems):
-        _add(index, function, module, app_dir, script)
+        _add(index, function, app_dir, script)
     return index
 
 
@@ -84,19 +83,19 @@ def _functions_of(app: Any, problems: list[str]) -> list[Any]:
     """What `get_functions` returns; when it raises, each builder is asked alone, so that every problem is seen."""
     try:
         return list(app.get_functions())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it raises ValueError and others
         seen = len(problems)
         for builder in getattr(app, "_function_builders", ()):
             try:
                 builder.build(app.auth_level)
-            except Exception as builder_error:
+            except Exception as builder_error:  # noqa: BLE001
                 problems.append(str(builder_error))
         if len(problems) == seen:
             problems.append(str(error))
         return []
 
 
-def _add(index: Index, function: Any, module: ModuleType, app_dir: Path, script: str) -> None:
+def _add(index: Index, function: Any, app_dir: Path, script: str) -> None:
     name = str(function.get_function_name())
     bindings: list[Mapping[str, Any]] = [json.loads(text) for text in function.get_raw_bindings()]
     user_function = function.get_user_function()

@@ -53,7 +53,7 @@ class Runner:
             outcome: Succeeded | Failed = succeeded(function, function.call(**arguments), outs)
         except (SystemExit, KeyboardInterrupt) as stop:
             leave(stop)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
             outcome = failed(error)
         finally:
             running_calls.pop(call.invocation_id, None)
@@ -74,7 +74,7 @@ class Runner:
             outcome: Succeeded | Failed = succeeded(function, await function.call(**arguments), outs)
         except (SystemExit, KeyboardInterrupt) as stop:
             leave(stop)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
             outcome = failed(error)
         finally:
             running_calls.pop(call.invocation_id, None)
@@ -90,9 +90,7 @@ def leave(stop: SystemExit | KeyboardInterrupt) -> NoReturn:
 def bind(call: Invocation, function: IndexedFunction) -> tuple[dict[str, Any], dict[str, Out]]:
     """Keyword arguments for the user function, and the holders among them for its out-bindings."""
     signature = function.signature
-    arguments = {
-        name: decode(kind, call.arguments.get(name), call.trigger_metadata) for name, kind in signature.inputs.items()
-    }
+    arguments = {name: decode(kind, call.arguments.get(name), call.trigger_metadata) for name, kind in signature.inputs.items()}
     outs = {name: Out() for name in signature.outputs}
     arguments.update(outs)
     if signature.requires_context:

@@ -43,7 +43,7 @@ class HostHandler(logging.Handler):
             if call is not None:
                 header |= {"f": call.function, "i": call.invocation_id, "o": call.instance_id}
             self._send(plain_frame(header))
-        except Exception:
+        except Exception:  # noqa: BLE001 - what logging handlers do
             self.handleError(record)
 
 

@@ -61,6 +61,7 @@ def thread_count() -> int:
 
 
 def report(index: Index, threads: int) -> bytes:
+    """The frame that tells the host what the app has."""
     functions = [function.as_metadata() for function in index.functions.values()]
     return plain_frame({"k": "ready", "functions": functions, "problems": index.problems, "threads": threads})
 
@@ -93,6 +94,7 @@ async def serve(connection: HostConnection, app_dir: Path) -> None:
 
 
 def main(descriptor: int, app_dir: str) -> None:
+    """Runs a worker whose end of the socket is `descriptor`."""
     connection = HostConnection(descriptor)
     sys.path.insert(0, app_dir)
     packages = Path(app_dir, ".python_packages", "lib", "site-packages")

@@ -47,7 +47,7 @@ def check_signature(user_function: Callable[..., Any], bindings: list[Mapping[st
     parameters = dict(inspect.signature(user_function).parameters)
     try:
         hints = typing.get_type_hints(user_function)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - annotations may run any code
         return Signature({}, {}, None, False), [f"its type hints cannot be resolved: {type(error).__name__}: {error}"]
     check = _Check(bound, hints)
 
@@ -125,15 +125,13 @@ def _check_parameter(check: _Check, name: str) -> str:
             f'binding {name} is declared to have the "out" direction, but its annotation in Python is not a subclass of azure.functions.Out'
         )
     elif is_out_annotation and not _is_out(binding):
-        check.problems.append(
-            f'binding {name} is declared to have the "in" direction, but its annotation is azure.functions.Out in Python'
-        )
+        check.problems.append(f'binding {name} is declared to have the "in" direction, but its annotation is azure.functions.Out in Python')
     else:
-        return _check_type(check, name, expected, is_out_annotation)
+        return _check_type(check, name, expected, is_out=is_out_annotation)
     return binding_type
 
 
-def _check_type(check: _Check, name: str, expected: Any, is_out: bool) -> str:
+def _check_type(check: _Check, name: str, expected: Any, *, is_out: bool) -> str:
     binding_type = str(check.bindings[name]["type"])
     kind = GENERIC if expected in (str, bytes) and not has_implicit_output(binding_type) else binding_type
     found = converter(kind)

@@ -33,7 +33,7 @@ def main(address: str, container: str, writer: str, commits: int) -> None:
                 break
             except CatalogConflict:
                 conflicts += 1
-    print(conflicts)
+    sys.stdout.write(f"{conflicts}\n")
 
 
 if __name__ == "__main__":

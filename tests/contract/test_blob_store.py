@@ -11,7 +11,29 @@ from tidemill.errors import InvalidKey
 from tidemill.storage import BlobStore, put_once
 from tidemill.storage.conditional import Put, put
 
-NASTY = ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", ".hidden", "a/.hidden", "a\\b", "a b", "a\0b", "a\nb", "a?b", "a#b", "a%2fb", "ä", "a" * 201, "a/" * 11 + "a"]
+NASTY = [
+    "",
+    "/a",
+    "a/",
+    "a//b",
+    ".",
+    "..",
+    "../a",
+    "a/../b",
+    "a/./b",
+    ".hidden",
+    "a/.hidden",
+    "a\\b",
+    "a b",
+    "a\0b",
+    "a\nb",
+    "a?b",
+    "a#b",
+    "a%2fb",
+    "ä",
+    "a" * 201,
+    "a/" * 11 + "a",
+]
 
 
 def test_nothing_is_there_at_first(store: BlobStore) -> None:
@@ -66,7 +88,21 @@ def test_what_was_deleted_is_gone_and_can_be_created_again(store: BlobStore) -> 
 
 
 def test_names_come_in_ordinal_order(store: BlobStore) -> None:
-    names = ["a-b/c", "a.b", "a/B", "a/b", "a/b-c", "a/b.d/e", "a/b/c", "a/b0", "a0/b", "b", "log/main/000000000009", "log/main/000000000010", "log/main-2/1"]
+    names = [
+        "a-b/c",
+        "a.b",
+        "a/B",
+        "a/b",
+        "a/b-c",
+        "a/b.d/e",
+        "a/b/c",
+        "a/b0",
+        "a0/b",
+        "b",
+        "log/main/000000000009",
+        "log/main/000000000010",
+        "log/main-2/1",
+    ]
     for name in reversed(names):
         if name != "a/b":  # a folder cannot be a blob too: that is why we never make such names
             assert store.create(name, b"")
@@ -95,7 +131,12 @@ def test_many_names_are_all_listed(store: BlobStore) -> None:
 
 @pytest.mark.parametrize("name", NASTY)
 def test_names_cannot_escape(store: BlobStore, name: str) -> None:
-    for call in (lambda: store.get(name), lambda: store.create(name, b""), lambda: store.replace(name, b"", "x"), lambda: store.delete(name)):
+    for call in (
+        lambda: store.get(name),
+        lambda: store.create(name, b""),
+        lambda: store.replace(name, b"", "x"),
+        lambda: store.delete(name),
+    ):
         with pytest.raises(InvalidKey):
             call()
 

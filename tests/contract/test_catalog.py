@@ -52,7 +52,10 @@ def test_committing_again_gives_the_same_answer(store: BlobStore) -> None:
 def test_conflicts_on_other_units_do_not_fail_and_on_the_same_name_both_writers(store: BlobStore) -> None:
     put(Catalog(store), {"a@1": "one"}, run="run-1", base=0)
     put(Catalog(store), {"a@2": "two"}, run="run-2", base=0)
-    with pytest.raises(CatalogConflict, match=r"`a@1` was changed by run `run-1` \(ada\) with log entry 1 \(commit\), after run `run-3` \(ada\) was planned on log entry 0"):
+    with pytest.raises(
+        CatalogConflict,
+        match=r"`a@1` was changed by run `run-1` \(ada\) with log entry 1 \(commit\), after run `run-3` \(ada\) was planned on log entry 0",
+    ):
         put(Catalog(store), {"a@1": "three"}, run="run-3", base=0)
     assert held(Catalog(store)) == {"a@1": entry("one"), "a@2": entry("two")}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,13 +30,16 @@ def test_no_commit_is_lost_or_torn(shared: tuple[str, str]) -> None:
     catalog = Catalog(open_store(address, container=container))
     command = [sys.executable, str(Path(committer.__file__)), address, container]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    writers = [subprocess.Popen([*command, str(number), str(COMMITS)], env=environment, stdout=subprocess.PIPE) for number in range(WRITERS)]
+    writers = [
+        subprocess.Popen([*command, str(number), str(COMMITS)], env=environment, stdout=subprocess.PIPE) for number in range(WRITERS)
+    ]
     seen: list[int] = []
     while any(writer.poll() is None for writer in writers):  # a reader meanwhile: every state it sees is whole
         view = catalog.view()
         entries = view.all_entries()
         assert len(entries) == view.number + (view.number > 0)  # each commit adds one unit of its own, the first one also the contested
         seen.append(view.number)
+        time.sleep(0.02)
     outputs = [writer.communicate()[0] for writer in writers]
     assert [writer.returncode for writer in writers] == [0] * WRITERS
     assert seen == sorted(seen)

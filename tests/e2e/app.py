@@ -17,8 +17,10 @@ class App:
         self.url = url
         self.http = httpx.Client(base_url=f"{url}/api", timeout=60)
 
-    def close(self) -> None:
-        """Lets the connections go."""
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.http.close()
 
     def start(self, selection: str, *, key: str = "", **request: Any) -> str:
@@ -33,6 +35,10 @@ class App:
         deadline = time.monotonic() + seconds
         while True:
             reply = self.http.get(f"/runs/{run}")
+            if reply.status_code == 500 and not reply.content:  # the host's answer to a call whose worker died under it
+                assert time.monotonic() < deadline, "the worker did not come back"
+                time.sleep(0.2)
+                continue
             view: dict[str, Any] = reply.json()
             assert reply.status_code == (200 if view.get("status") in FINAL else 202), reply.text
             if view["status"] in until:

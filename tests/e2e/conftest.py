@@ -27,10 +27,9 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 @pytest.fixture(scope="session")
 def app(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The app of this checkout."""
-    with Host.start(connection_string=azurite.connection_string, log=tmp_path_factory.mktemp("host") / "host.log", kind=KIND) as host:
-        running = App(host.url)
+    log = tmp_path_factory.mktemp("host") / "host.log"
+    with Host.start(connection_string=azurite.connection_string, log=log, kind=KIND) as host, App(host.url) as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

@@ -117,7 +117,9 @@ sys.argv = ["tidemill", "apply", "--local", "--store", {str(tmp_path / "store")!
 main()
 """
     environment = {"PATH": "", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     from tidemill.catalog.catalog import Catalog
     from tidemill.storage.local import LocalStore

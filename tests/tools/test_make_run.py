@@ -68,7 +68,7 @@ def test_a_crash_in_the_middle_of_the_main_job_loses_nothing(tmp_path: Path, sta
     starts.append(first := MakeRun(state))
     first.until("/61 units")
     first.kill("the host")
-    assert first.end() == 1
+    assert first.end() == 1, first.said
     assert "The host (devhost) ended unexpectedly (killed by SIGKILL), so everything was stopped." in first.said
     assert "succeeded" not in first.said
     assert "Traceback" not in first.said
@@ -86,9 +86,9 @@ def test_a_crash_in_the_middle_of_the_main_job_loses_nothing(tmp_path: Path, sta
         assert app.run("flights/*", rerun=True)["status"] == "succeeded"
         assert app.versions(*ASSETS) == recovered
     second.launcher.send_signal(signal.SIGINT)
-    assert second.end() == 0
+    assert second.end() == 0, second.said
 
     starts.append(third := MakeRun(state, "--detach"))
-    assert third.end() == 0
+    assert third.end() == 0, third.said
     assert run["run_id"] not in third.said
     assert "reused" in third.said

@@ -40,6 +40,7 @@ class PartitionsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which partitions to list."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 500
+    """How many at most."""
     cursor: Annotated[str, Meta(max_length=200)] = ""
     """`next_cursor` of the page before."""
 

@@ -55,7 +55,7 @@ class ApiRequest:
         origin = f"{parts.scheme}://{parts.netloc}"
         return cls(
             method=method.upper(),
-            path=(parts.path[len(prefix) :] if parts.path.lower().startswith(prefix.lower()) else parts.path) or "/",
+            path=_below(prefix, parts.path),
             query=dict(query),
             headers={name.lower(): value for name, value in headers.items()},
             body=body,
@@ -77,6 +77,13 @@ class ApiResponse:
     media_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     """Besides Content-Type."""
+
+
+def _below(prefix: str, path: str) -> str:
+    """The path without the prefix, which hosts match whatever its case; the whole path if it does not have it."""
+    if path.lower() == prefix.lower() or path.lower().startswith(f"{prefix.lower()}/"):
+        path = path[len(prefix) :]
+    return path or "/"
 
 
 def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str = JSON) -> ApiResponse:

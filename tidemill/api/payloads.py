@@ -54,7 +54,9 @@ class Cancellation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Who cancels a run, and why."""
 
     author: KeyText = ""
+    """Who."""
     reason: Annotated[str, Meta(max_length=1000)] = ""
+    """Why."""
 
 
 class CancelRequested(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ class RunsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list."""
 
     limit: Limit = 20
+    """How many at most."""
     cursor: str = ""
     """`next_cursor` of the page before."""
 

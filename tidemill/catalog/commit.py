@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from tidemill.catalog.edit import apply
 from tidemill.catalog.snapshots import COMMIT, FENCE
-from tidemill.catalog.tree import lookup
+from tidemill.catalog.tree import lookup, lookup_many
 from tidemill.catalog.writer import Author, Committed, Draft, Position, Writer
 from tidemill.errors import CatalogConflict, IntegrityError, RunFenced
 from tidemill.model.facts import Entry
@@ -35,8 +35,8 @@ def commit(writer: Writer, changes: Units, *, base: int, expected: Units, run_id
         seen = head.number
         if required is None:
             origin = writer.at(base).root
-            required = {unit: expected[unit] if unit in expected else lookup(writer.nodes, origin, unit) for unit in {*changes, *expected}}
-        held = {unit: lookup(writer.nodes, head.root, unit) for unit in required}
+            required = lookup_many(writer.nodes, origin, changes.keys() - expected.keys()) | dict(expected)
+        held = lookup_many(writer.nodes, head.root, required)
         for unit in sorted(required):
             if held[unit] != required[unit] and (unit not in changes or held[unit] != changes[unit]):
                 raise _conflict(writer, unit, base, head, f"run `{run_id}` ({author.name})" if run_id else author.name)

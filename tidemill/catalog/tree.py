@@ -128,6 +128,27 @@ def lookup(nodes: Nodes, root: str, key: UnitKey) -> Entry | None:
     return entry_of(node.entries[at])
 
 
+def lookup_many(nodes: Nodes, root: str, keys: Iterable[UnitKey]) -> dict[UnitKey, Entry | None]:
+    """What many units hold; every node on the way is read once, a level at a time and several at once."""
+    wanted = sorted(keys)
+    found: dict[UnitKey, Entry | None] = dict.fromkeys(wanted)
+    level = [(root, wanted)] if wanted else []
+    while level:
+        below: dict[str, list[UnitKey]] = {}
+        for node, (_, part) in zip(nodes.get_many(each for each, _ in level), level, strict=True):
+            if isinstance(node, Leaf):
+                held = {key_of(item): item for item in node.entries}
+                found.update((key, entry_of(held[key])) for key in part if key in held)
+                continue
+            firsts = [key_of(child) for child in node.children]
+            for key in part:
+                at = bisect_right(firsts, key) - 1
+                if at >= 0:
+                    below.setdefault(node.children[at].node, []).append(key)
+        level = list(below.items())
+    return found
+
+
 def scan(nodes: Nodes, root: str, asset: AssetKey | None = None) -> Iterator[tuple[UnitKey, Entry]]:
     """All units of the tree, or of one asset, in order; reads only the nodes that hold them, several at a time."""
     level = [nodes.get(root)]

@@ -113,23 +113,27 @@ class _Walk:
         hint = self._hint(branch)
         numbers = [int(name.rpartition("/")[2]) for name in self._store.names(f"log/{branch}/")]
         last = max([*numbers, hint.number, checkpoint[0]], default=0)
-        previous: LogEntry | None = None
-        previous_hash = ""
+        previous = ""
+        entries: list[LogEntry] = []
         for number in range(1, last + 1):
             name = entry_name(branch, number)
             data = self._read(name)
             entry: LogEntry = self._decoded(name, data, LogEntry)
             if (entry.branch, entry.number) != (branch, number):
                 raise _Found("reordered", name, f"it says that it is entry {entry.number} of `{entry.branch}`")
-            if entry.previous != previous_hash:
+            if entry.previous != previous:
                 raise _Found("altered" if number > 1 else "reordered", name, "the entry before it is not the one that it was written after")
-            previous_hash = digest(data)
+            previous = digest(data)
             for claim, source in ((hint, "the ref"), (Hint(*checkpoint), "the checkpoint")):
-                if claim.number == number and claim.entry != previous_hash:
+                if claim.number == number and claim.entry != previous:
                     raise _Found("altered", name, f"it is not the entry that {source} names")
             self.entries += 1
-            self._snapshot(name, entry, previous, with_tree=number >= since)
-            previous = entry
+            entries.append(entry)
+        alive = max([since, *(entry.number for entry in entries if entry.kind == BRANCH)])
+        if entries and entries[-1].kind == DELETE:
+            alive = last + 1  # nothing holds the trees of a branch that was deleted
+        for before, entry in zip([None, *entries], entries, strict=False):
+            self._snapshot(entry_name(branch, entry.number), entry, before, with_tree=entry.number >= alive)
 
     def _hint(self, branch: str) -> Hint:
         blob = self._store.get(ref_name(branch))

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidemill.api.payloads import AssetList, AssetView, PartitionList, PartitionSummary, Rows
-from tidemill.cli.words import plural
+from tidemill.cli.words import plural, printable
 
 CELL_CHARACTERS = 40
 
@@ -86,7 +86,7 @@ class _Page:
 def _cell(value: object) -> Text:
     if value is None:
         return Text("null", style="dim")
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = printable(f"{value:.6g}" if isinstance(value, float) else str(value))
     return Text(text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…")
 
 

@@ -57,6 +57,15 @@ class AppProblem(TidemillError):
         self.problem = problem
 
 
+class Interrupted(TidemillError):
+    """Ctrl-C."""
+
+    code = "interrupted"
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted.", hint="Nothing was published by this command; finished units are kept and will be reused.")
+
+
 class InternalError(TidemillError):
     """A defect of Tidemill."""
 

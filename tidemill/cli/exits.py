@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tidemill import errors
-from tidemill.cli.errors import AppProblem, AppUnreachable, InternalError, NotTidemill, UsageMistake
+from tidemill.cli.errors import AppProblem, AppUnreachable, InternalError, Interrupted, NotTidemill, UsageMistake
 
 OK = 0
 RUN_FAILED = 1
@@ -28,6 +28,7 @@ _CODES: Mapping[type[errors.TidemillError], int] = {
     UsageMistake: MISTAKE,
     AppUnreachable: UNREACHABLE,
     NotTidemill: UNREACHABLE,
+    Interrupted: INTERRUPTED,
     InternalError: DEFECT,
     errors.StorageError: DEFECT,
     errors.StoreUnavailable: UNREACHABLE,

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, ParamSpec
 
 import typer
 from typer._click import Command, Context
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, TyperException
 
-from tidemill.cli.errors import InternalError, UsageMistake
-from tidemill.cli.exits import INTERRUPTED, exit_code
+from tidemill.cli.errors import InternalError, Interrupted, UsageMistake
+from tidemill.cli.exits import exit_code
 from tidemill.cli.output import open_output
 from tidemill.errors import TidemillError
 from tidemill.version import VERSION
+
+P = ParamSpec("P")
 
 
 class _Entry(NamedTuple):
@@ -58,16 +61,30 @@ class _LazyGroup(TyperGroup):
 def load_command(name: str) -> Command:
     """The command of a name, imported."""
     module: Any = importlib.import_module(COMMANDS[name].module)
-    single = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    single.command(name=name, no_args_is_help=False)(getattr(module, name))
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name=name, no_args_is_help=False)(_interruptible(getattr(module, name)))
     return typer.main.get_command(single)
 
 
+def _interruptible(function: Callable[P, int]) -> Callable[P, int]:
+    """Ctrl-C as one of our errors: Typer would make a bare exit code of it."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+    return call
+
+
+# Help without Rich: its markup, tracebacks and Markdown would take three times as long to import as all else together.
 app = typer.Typer(
     cls=_LazyGroup,
     name="tidemill",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -75,7 +92,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        open_output(as_json=False).line(f"tidemill {VERSION}")
+        open_output(as_json=False).result({"version": VERSION}, lambda: f"tidemill {VERSION}")
         raise typer.Exit
 
 
@@ -85,7 +102,7 @@ def _root(
 ) -> None:
     """Durable data pipelines: plan, run and look at assets.
 
-    Every command takes [bold]--json[/bold] and then prints exactly one JSON document.
+    Every command takes --json and then prints exactly one JSON document.
     """
 
 
@@ -103,7 +120,7 @@ def run(arguments: Sequence[str]) -> int:
     except TidemillError as error:
         return _tell(arguments, error)
     except (KeyboardInterrupt, Abort):
-        return INTERRUPTED
+        return _tell(arguments, Interrupted())
     except BrokenPipeError:
         # Whoever read our output has seen enough; keep Python from complaining while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -51,16 +51,16 @@ class TextOutput:
 
     def __init__(self) -> None:
         # A file or a pipe has no edge to wrap at.
-        self._out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
-        self._err = Console(stderr=True, highlight=False)
+        self._out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
+        self._err = Console(stderr=True, highlight=False, markup=False)
 
     def result(self, value: Any, picture: Picture) -> None:  # noqa: ARG002 - the other output prints it
         """Prints the picture."""
         self._out.print(picture())
 
     def line(self, text: str) -> None:
-        """Prints the line."""
-        self._err.print(Text(text))
+        """Prints the line, unbroken, so that what it quotes can be copied."""
+        self._err.print(Text(text), soft_wrap=True)
 
     def watch(self) -> AbstractContextManager[Watch]:
         """A picture that is redrawn in place; a line at a time where standard error is no terminal."""
@@ -72,7 +72,7 @@ class TextOutput:
         parts += [Text.assemble("  • ", place, *((" ", text) if place else (text,))) for place, text in _parts(error)]
         if error.hint:
             parts.append(Text(error.hint, style="cyan"))
-        self._err.print(Panel(Group(*parts), title=f"[bold red]{error.code}", title_align="left", border_style="red"))
+        self._err.print(Panel(Group(*parts), title=Text(error.code, style="bold red"), title_align="left", border_style="red"))
         if isinstance(error, InternalError) and os.environ.get("TIDEMILL_TRACE"):
             self._err.print(Text(error.trace, style="dim"))
 
@@ -129,7 +129,7 @@ class _Lines:
 
     def __call__(self, picture: RenderableType, line: str) -> None:  # noqa: ARG002 - nobody would see it move
         if line != self._last and time.monotonic() - self._at >= _LINE_SECONDS:
-            self._console.print(Text(line))
+            self._console.print(Text(line), soft_wrap=True)
             self._last, self._at = line, time.monotonic()
 
 

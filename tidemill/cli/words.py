@@ -47,3 +47,8 @@ def span(keys: Sequence[str]) -> str:
     if not named:
         return ""
     return ", ".join(named) if len(named) <= 3 else f"{named[0]} … {named[-1]}"
+
+
+def printable(text: str) -> str:
+    """Text from somebody's data, fit for a terminal: what would move the cursor or change colours becomes `�`."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "�" for each in text)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-import symtable
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,12 +22,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from tidemill.definitions.names import WHOLE, Chain, read_statement
 from tidemill.definitions.partitions import PartitionsDefinition
-from tidemill.definitions.source import Imported, ModuleSource, Sources, normal_form, without_decorators
+from tidemill.definitions.source import Imported, ModuleSource, Sources
 from tidemill.definitions.sql import SqlText
 from tidemill.model.versions import canonical, digest
 
-_DECORATORS = frozenset({"asset", "external_asset"})
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, date, time, timedelta, pa.DataType, pa.Schema, pa.Field)
 
 
@@ -69,10 +68,8 @@ def sql_version(key: str, sql: SqlText, partitions: PartitionsDefinition | None,
     """The version of a query: its normal form and what its partitions and result mean."""
     part = CodePart("sql", sql.file or key, digest(sql.normal.encode()))
     # A file may be renamed; only the text in it counts.
-    return _version(
-        [CodePart("sql", "", part.digest), *_declared(partitions if sql.reads_partition else None, schema)],
-        [part, *_declared(partitions, schema)],
-    )
+    declared = _declared(partitions if sql.reads_partition else None, schema)
+    return _version([CodePart("sql", "", part.digest), *declared], [part, *declared])
 
 
 def function_version(
@@ -114,7 +111,8 @@ def _declared(partitions: PartitionsDefinition | None, schema: pa.Schema | None)
     if partitions is not None:
         parts.append(CodePart("partitions", partitions.rule(), digest(partitions.rule().encode())))
     if schema is not None:
-        parts.append(CodePart("schema", "schema", digest(schema.to_string(show_field_metadata=False, show_schema_metadata=False).encode())))
+        columns = [[column.name, str(column.type), column.nullable] for column in schema]
+        parts.append(CodePart("schema", "schema", digest(canonical(columns))))
     return parts
 
 
@@ -132,6 +130,7 @@ class _Walk:
         self._unwrap = unwrap
         self._parts: dict[tuple[str, str], str] = {}
         self._seen: set[tuple[str, str]] = set()
+        self._reached: set[tuple[str, str, frozenset[Chain]]] = set()
         self._queue: list[tuple[ModuleSource, Sources, str]] = []
 
     def parts(self) -> Iterator[CodePart]:
@@ -174,7 +173,9 @@ class _Walk:
         else:
             form = _plain_form(value)
             if form is None:
-                raise Unversionable(f"it captures `{name.rsplit('.', 1)[-1]}`, a value of type {type(value).__name__}, from the function around it")
+                raise Unversionable(
+                    f"it captures `{name.rsplit('.', 1)[-1]}`, a value of type {type(value).__name__}, from the function around it"
+                )
             self._parts["captured", name] = digest(form.encode())
 
     def _drain(self) -> None:
@@ -188,17 +189,17 @@ class _Walk:
     def _node(
         self, module: ModuleSource, project: Sources, node: ast.stmt, part: tuple[str, str], hidden: Mapping[str, Any] | None = None
     ) -> None:
-        plain = without_decorators(node, {each for each in getattr(node, "decorator_list", ()) if _is_ours(each, module)})
-        self._parts[part] = digest(canonical(normal_form(plain)))
-        attributes = _attributes(plain)
-        for name in sorted(_free_names(plain) - set(hidden or ())):
-            self._reach(module, project, name, attributes.get(name, {()}))
-        for each in ast.walk(plain):
-            if isinstance(each, ast.Import | ast.ImportFrom):  # inside the function
-                for name, target in module.imported(each):
-                    self._follow(project, target, attributes.get(name, {()}))
+        uses = read_statement(module, node)
+        self._parts[part] = uses.form
+        for name in sorted(uses.names - set(hidden or ())):
+            self._reach(module, project, name, uses.chains_of(name))
+        for name, target in uses.imports:
+            self._follow(project, target, uses.chains_of(name))
 
-    def _reach(self, module: ModuleSource, project: Sources, name: str, chains: set[tuple[str, ...]]) -> None:
+    def _reach(self, module: ModuleSource, project: Sources, name: str, chains: frozenset[Chain]) -> None:
+        if (module.name, name, chains) in self._reached:  # modules may import each other
+            return
+        self._reached.add((module.name, name, chains))
         if name in module.statements:
             self._enqueue(module, project, name)
         if name in module.imports:
@@ -216,7 +217,7 @@ class _Walk:
             self._seen.add((module.name, name))
             self._queue.append((module, project, name))
 
-    def _follow(self, project: Sources, target: Imported, chains: set[tuple[str, ...]]) -> None:
+    def _follow(self, project: Sources, target: Imported, chains: frozenset[Chain]) -> None:
         """Goes through an import: to a symbol, or to the attributes that are used of a module."""
         dotted = target.module if target.name is None else f"{target.module}.{target.name}"
         if not project.owns(target.module):
@@ -231,70 +232,19 @@ class _Walk:
         for chain in sorted(chains):
             self._attribute(project, module, dotted, chain)
 
-    def _attribute(self, project: Sources, module: ModuleSource | None, dotted: str, chain: tuple[str, ...]) -> None:
+    def _attribute(self, project: Sources, module: ModuleSource | None, dotted: str, chain: Chain) -> None:
         """Goes from a module along `.a.b.c`; a module that is used as a whole counts as a whole."""
         if chain:
             submodule = project.module(f"{dotted}.{chain[0]}")
             if submodule is not None and (module is None or chain[0] not in module.statements):
                 self._attribute(project, submodule, f"{dotted}.{chain[0]}", chain[1:])
             elif module is not None:
-                self._reach(module, project, chain[0], {chain[1:]})
+                self._reach(module, project, chain[0], frozenset({chain[1:]}))
             elif submodule is None:
                 self._parts["import", f"{dotted}.{chain[0]}"] = ""
         elif module is not None:
             for name in sorted({*module.statements, *module.imports}):
-                self._reach(module, project, name, {()})
-
-
-def _free_names(node: ast.stmt) -> set[str]:
-    """Names that a statement takes from its module: by the rules of the compiler for code, all of them for annotations."""
-    names: set[str] = set()
-    tables = [symtable.symtable(ast.unparse(node), "<source>", "exec")]
-    top = tables[0]
-    while tables:
-        table = tables.pop()
-        names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and (table is top or symbol.is_global())}
-        tables += table.get_children()
-    for each in ast.walk(node):
-        if isinstance(each, ast.arg | ast.AnnAssign) and each.annotation is not None:
-            names |= _names(each.annotation)
-        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.returns is not None:
-            names |= _names(each.returns)
-    return names
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-
-
-def _attributes(node: ast.AST) -> dict[str, set[tuple[str, ...]]]:
-    """Name to the longest attribute chains it is used with: `a.b.c` gives `a` → `("b", "c")`, `a` alone gives `()`."""
-    chains: dict[str, set[tuple[str, ...]]] = {}
-    inner: set[int] = set()
-    for each in ast.walk(node):  # breadth first: an outer attribute comes before the name inside it
-        if isinstance(each, ast.Attribute | ast.Name) and id(each) not in inner:
-            chain: list[str] = []
-            value: ast.expr = each
-            while isinstance(value, ast.Attribute):
-                chain.append(value.attr)
-                value = value.value
-                inner.add(id(value))
-            if isinstance(value, ast.Name):
-                chains.setdefault(value.id, set()).add(tuple(reversed(chain)))
-    return chains
-
-
-def _is_ours(decorator: ast.expr, module: ModuleSource) -> bool:
-    """Whether a decorator is one of Tidemill's own, under whatever name it was imported."""
-    target: ast.expr = decorator.func if isinstance(decorator, ast.Call) else decorator
-    while isinstance(target, ast.Attribute):
-        target = target.value
-    if not isinstance(target, ast.Name):
-        return False
-    imported = module.imports.get(target.id)
-    if imported is None:
-        return target.id in _DECORATORS and target.id not in module.statements and "tidemill" in module.stars
-    return imported.module.split(".", 1)[0] == "tidemill"
+                self._reach(module, project, name, WHOLE)
 
 
 def _plain_form(value: Any) -> str | None:

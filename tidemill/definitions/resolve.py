@@ -285,7 +285,7 @@ class _Resolver:
             return explicit_version(key, spec.code_version)
         if spec.sql is not None:
             return sql_version(key, spec.sql, spec.partitions, spec.schema)
-        assert spec.function is not None  # noqa: S101 - only SQL assets have none
+        assert spec.function is not None
         try:
             return function_version(
                 key,

@@ -71,6 +71,8 @@ class ModuleSource:
     imports: dict[str, Imported] = field(default_factory=dict)
     stars: list[str] = field(default_factory=list)
     """Modules that everything is imported from."""
+    uses: dict[ast.stmt, object] = field(default_factory=dict)
+    """What `names.py` found out about statements."""
 
     def __post_init__(self) -> None:
         for statement in self.tree.body:

@@ -131,7 +131,7 @@ def _tokens(text: str) -> Iterator[Token]:
     position, apart = 0, False
     while position < len(text):
         match = _TOKEN.match(text, position)
-        assert match is not None  # noqa: S101 - the last branch matches any character
+        assert match is not None
         kind = match.lastgroup or ""
         position = match.end()
         if kind == "comment":

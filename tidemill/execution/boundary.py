@@ -38,7 +38,8 @@ def call_user_code(unit: UnitKey, function: Callable[[], T], *, project: Path | 
 def describe(unit: UnitKey, error: BaseException, *, project: Path | None = None) -> ErrorInfo:
     """A user's exception as data: one sentence with the place in the author's own code, and the frames from there on."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not Path(frame.filename).is_relative_to(_LIBRARY)]
-    own = [frame for frame in frames if "site-packages" not in frame.filename]
+    # Frames of compiled packages carry a path from their build, such as `pyarrow/error.pxi`: relative, and nothing the author wrote.
+    own = [frame for frame in frames if "site-packages" not in frame.filename and Path(frame.filename).is_absolute()]
     place = ""
     if own:
         place = f" at {_shown(own[-1].filename, project)}:{own[-1].lineno} in `{own[-1].name}`"

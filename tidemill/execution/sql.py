@@ -1,26 +1,28 @@
-"""Running the query of a SQL asset: DuckDB in memory over Arrow tables, one connection and one thread for each call.
+"""Running the query of a SQL asset: DuckDB in memory over Arrow tables, one cursor and one thread for each call.
 
 The query sees its inputs and its parameters and nothing else: no files, no network, no variables of this program. One thread and kept
-insertion order make the result depend on the inputs alone; the session's time zone is UTC wherever it runs.
+insertion order make the result depend on the inputs alone; the session's time zone is UTC wherever it runs. The database is shared by all
+calls of a process, because opening one takes longer than a small query; a statement that could leave something behind in it is refused.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
+import duckdb
 import pyarrow as pa
 
 from tidemill.definitions.context import AssetContext
 from tidemill.definitions.sql import SqlText, sql_parameters
-from tidemill.errors import MissingExtra
 from tidemill.execution.boundary import UserCodeFailed
 from tidemill.model.keys import UnitKey
 from tidemill.model.outcomes import ErrorInfo
 
 _SETTINGS = """
-    SET TimeZone = 'UTC';
-    SET preserve_insertion_order = true;
-    SET python_enable_replacements = false;
+    SET GLOBAL TimeZone = 'UTC';
+    SET GLOBAL preserve_insertion_order = true;
+    SET GLOBAL python_enable_replacements = false;
     SET lock_configuration = true
 """
 
@@ -38,25 +40,28 @@ def run_sql(sql: SqlText, tables: Mapping[str, pa.Table], context: AssetContext)
 
     Raises:
         UserCodeFailed: the query was refused or could not be finished; DuckDB's own words in one sentence.
-        MissingExtra: DuckDB is not installed.
     """
+    cursor = _database().cursor()
     try:
-        import duckdb  # noqa: PLC0415 - loading it costs 50 ms that only SQL assets should pay
-    except ImportError as error:
-        raise MissingExtra("A SQL asset", "duckdb") from error
-    connection = duckdb.connect(":memory:", config={"threads": "1", "enable_external_access": "false"})
-    try:
-        connection.execute(_SETTINGS)
+        statements = cursor.extract_statements(sql.text)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise _failed(sql, context, "it is not one SELECT", "Write one SELECT, or several joined by WITH or UNION.")
         for name, table in tables.items():
-            connection.register(name, table)
-        relation = connection.sql(sql.text, params=sql_parameters(sql, context)) if sql.parameters else connection.sql(sql.text)
-        if relation is None:
-            raise _failed(sql, context, "it yields no rows", "Write one SELECT.")
+            cursor.register(name, table)
+        relation = cursor.sql(sql.text, params=sql_parameters(sql, context)) if sql.parameters else cursor.sql(sql.text)
         return relation.to_arrow_table()
     except duckdb.Error as error:
         raise _failed(sql, context, _first_sentence(str(error)), _hint(str(error), tables)) from None
     finally:
-        connection.close()
+        cursor.close()
+
+
+@functools.cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """The process's one database. Cursors of it are independent sessions that share nothing but the settings, which are locked."""
+    database = duckdb.connect(":memory:", config={"threads": "1", "enable_external_access": "false"})
+    database.execute(_SETTINGS)
+    return database
 
 
 def _failed(sql: SqlText, context: AssetContext, why: str, hint: str) -> UserCodeFailed:

@@ -6,6 +6,7 @@ Both get the same settings through the environment; neither gets a file of its o
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import sys
@@ -78,21 +79,21 @@ class Host:
             raise StackError(
                 f"Port {port} is taken by another program. Choose another (`make run PORT=...`), or leave PORT out to get a free one."
             )
-        chosen = port or choose(USUAL_PORT)
-        child = Child(
-            f"the host ({kind})",
-            [*_command(kind, app, chosen), *options],
-            log=log,
-            environment=_environment(connection_string, settings or {}),
-            folder=app,
-        )
-        host = cls(child, chosen)
-        try:
-            host._wait(health)
-        except BaseException:
-            child.stop()
-            raise
-        return host
+        environment = _environment(connection_string, settings or {})
+        ready_file = log.with_suffix(".ready.json")
+        # A port that was free a moment ago may be lost while the host starts; unless it was asked for by number, another will do.
+        for preferred in [port] if port is not None else [USUAL_PORT, 0, 0]:
+            candidate = port or choose(preferred)
+            ready_file.unlink(missing_ok=True)
+            command = [*_command(kind, app, candidate, ready_file), *options]
+            host = cls(Child(f"the host ({kind})", command, log=log, environment=environment, folder=app), candidate)
+            try:
+                if host._is_up(health, ready_file if kind is HostKind.DEVHOST else None):
+                    return host
+            except BaseException:
+                host.stop()
+                raise
+        raise StackError(f"The app did not start; {host.child.name} found no port.\n{host.child.tail(20)}")
 
     def stop(self) -> None:
         """Let it finish what it does, then end it."""
@@ -104,16 +105,28 @@ class Host:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
-    def _wait(self, health: str | None) -> None:
+    def _is_up(self, health: str | None, ready_file: Path | None) -> bool:
+        """Wait until the app is healthy. False when another program was quicker to take the port.
+
+        Args:
+            health: the route to ask.
+            ready_file: written by the host once it listens, with its process id; an answer on the port could be another host's.
+
+        Raises:
+            StackError: the host ended for another reason, or the app is not healthy for too long.
+        """
         deadline = time.monotonic() + _SLOWEST_START_SECONDS
         while True:
             if self.child.exit_code is not None:
+                if not is_free(self.port):
+                    return False
                 raise StackError(
                     f"The app did not start; {self.child.name} ended with {self.child.how_it_ended()} and said:\n{self.child.tail(20)}"
                 )
-            status = _status(self.port, health or "/")
+            listens = ready_file is None or _pid_in(ready_file) == self.child.pid
+            status = _status(self.port, health or "/") if listens else None
             if status == 200 or (health is None and status is not None):
-                return
+                return True
             if time.monotonic() > deadline:
                 answer = "nothing" if status is None else f"HTTP {status}"
                 raise StackError(
@@ -123,9 +136,16 @@ class Host:
             time.sleep(0.05)
 
 
-def _command(kind: HostKind, app: Path, port: int) -> list[str]:
+def _pid_in(ready_file: Path) -> int | None:
+    try:
+        return int(json.loads(ready_file.read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _command(kind: HostKind, app: Path, port: int, ready_file: Path) -> list[str]:
     if kind is HostKind.DEVHOST:
-        return [sys.executable, "-m", "devhost", "start", "--app", str(app), "--port", str(port)]
+        return [sys.executable, "-m", "devhost", "start", "--app", str(app), "--port", str(port), "--ready-file", str(ready_file)]
     program = shutil.which("func")
     if program is None:
         raise StackError(

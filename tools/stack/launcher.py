@@ -88,7 +88,6 @@ def _run(wishes: Wishes, state: StateFolder) -> int:
         if wishes.detach:
             print("\nStopping, because of DETACH=1.")
             return outcome
-        print("\nRunning. Ctrl-C stops it; `make run` goes on from here.", flush=True)
         _stay(children)
     return 0
 
@@ -138,6 +137,7 @@ def _stay(children: Sequence[Child]) -> None:
         StackError: a part of the stack died.
     """
     try:
+        print("\nRunning. Ctrl-C stops it; `make run` goes on from here.", flush=True)
         while True:
             _require_alive(children)
             time.sleep(0.2)

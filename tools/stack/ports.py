@@ -20,8 +20,8 @@ def is_free(port: int) -> bool:
 
 
 def choose(preferred: int) -> int:
-    """The preferred port if it is free, else one that is."""
-    if is_free(preferred):
+    """The preferred port if it is free, else one that is; 0 prefers none."""
+    if preferred and is_free(preferred):
         return preferred
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))

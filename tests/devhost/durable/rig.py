@@ -36,7 +36,9 @@ class InProcessInvoker:
     def __init__(self, app: df.DFApp, threads: int = 8) -> None:
         functions = app.get_functions()
         self.functions = [_metadata(function) for function in functions]
-        self._calls: Mapping[str, Callable[..., Any]] = {function.get_function_name(): function.get_user_function() for function in functions}
+        self._calls: Mapping[str, Callable[..., Any]] = {
+            function.get_function_name(): function.get_user_function() for function in functions
+        }
         self._kinds = {function.name: function.kind for function in self.functions}
         self._pool = ThreadPoolExecutor(threads)
         self.seen: list[Invocation] = []
@@ -62,7 +64,9 @@ class InProcessInvoker:
 def _caught(call: Callable[..., Any], kind: str, arguments: dict[str, Any]) -> Succeeded | Failed:
     try:
         if kind == "activityTrigger":
-            given = {name: ActivityTriggerConverter.decode(meta.Datum(value, "string"), trigger_metadata={}) for name, value in arguments.items()}
+            given = {
+                name: ActivityTriggerConverter.decode(meta.Datum(value, "string"), trigger_metadata={}) for name, value in arguments.items()
+            }
             answer = call(**given)
             return Succeeded(return_value=JsonText(ActivityTriggerConverter.encode(answer, expected_type=None).value))
         given = {name: types.SimpleNamespace(body=value) for name, value in arguments.items()}
@@ -73,7 +77,9 @@ def _caught(call: Callable[..., Any], kind: str, arguments: dict[str, Any]) -> S
 
 async def _caught_async(call: Callable[..., Any], arguments: dict[str, Any]) -> Succeeded | Failed:
     try:
-        given = {name: ActivityTriggerConverter.decode(meta.Datum(value, "string"), trigger_metadata={}) for name, value in arguments.items()}
+        given = {
+            name: ActivityTriggerConverter.decode(meta.Datum(value, "string"), trigger_metadata={}) for name, value in arguments.items()
+        }
         return Succeeded(return_value=JsonText(ActivityTriggerConverter.encode(await call(**given), expected_type=None).value))
     except Exception as error:
         return _failed(error)
@@ -123,19 +129,21 @@ class Host:
         await self.storage.close()
 
     async def kill(self) -> None:
-        """Stops everything where it is, as a crash would; nothing is flushed and the lease stays."""
-        mine = asyncio.current_task()
-        tasks = [task for task in asyncio.all_tasks() if task is not mine and task.get_name() != "proxy"]
-        self.extension._dispatcher._stopping = True
-        self.extension._entities._stopping = True
-        self.extension._activities._stopped = True
-        self.extension._rows.abandon()
+        """Stops everything where it is, as a crash would: nothing is flushed. Only the lease is let go, since the process lives on."""
+        extension = self.extension
+        extension._dispatcher._stopping = extension._entities._stopping = extension._activities._stopped = True
+        extension._rows.abandon()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+        ownership = extension._ownership
+        await ownership._blobs.lease(ownership._container, "devhost-owner", "release", lease=ownership._lease)
         await self.storage.close()
 
-    async def ask(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, headers: dict[str, str] | None = None) -> WebReply:
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> WebReply:
         data = raw if raw is not None else (b"" if body is None else json.dumps(body).encode())
         sent = {"content-type": "application/json", "content-length": str(len(data)), **(headers or {})}
         where, _, query = path.partition("?")

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import datetime as dt
 import threading
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import azure.durable_functions as df
+
+from tests.devhost.durable.rig import Host, running
 
 RUNS: collections.Counter[str] = collections.Counter()
 """How often each activity ran, by name and, where its input says so, key."""
@@ -20,6 +25,16 @@ GATES: dict[str, threading.Event] = collections.defaultdict(threading.Event)
 
 def seconds(context, number):
     return context.current_utc_datetime + dt.timedelta(seconds=number)
+
+
+def in_host(storage: str, story: Callable[[Host], Awaitable[None]], **settings: Any) -> None:
+    """Runs a story against a host of its own."""
+
+    async def run() -> None:
+        async with running(build(), storage, **settings) as host:
+            await story(host)
+
+    asyncio.run(run())
 
 
 def build() -> df.DFApp:
@@ -107,7 +122,9 @@ def add_compositions(app: df.DFApp) -> None:
     def head_of_line(context):
         """The caught failure yields c, but the host waits for all of the first wave before it starts c."""
         try:
-            yield context.task_all([context.call_activity("boom", context.instance_id), context.call_activity("gated", context.instance_id)])
+            yield context.task_all(
+                [context.call_activity("boom", context.instance_id), context.call_activity("gated", context.instance_id)]
+            )
         except Exception:
             return (yield context.call_activity("echo", "c"))
 
@@ -126,12 +143,14 @@ def add_compositions(app: df.DFApp) -> None:
     def numbers(context):
         """Sequence numbers across every kind of task."""
         retry = df.RetryOptions(300, 3)
-        yield context.task_all([
-            context.call_activity("echo", 0),
-            context.call_activity_with_retry("flaky", retry, {"key": context.instance_id, "fails": 1}),
-            context.create_timer(context.current_utc_datetime),
-            context.call_sub_orchestrator("chain"),
-        ])
+        yield context.task_all(
+            [
+                context.call_activity("echo", 0),
+                context.call_activity_with_retry("flaky", retry, {"key": context.instance_id, "fails": 1}),
+                context.create_timer(context.current_utc_datetime),
+                context.call_sub_orchestrator("chain"),
+            ]
+        )
         entity = df.EntityId("counter", context.instance_id)
         context.signal_entity(entity, "add", 1)
         found = yield context.call_entity(entity, "add", 2)
@@ -171,7 +190,9 @@ def add_endings(app: df.DFApp) -> None:
 
     @app.orchestration_trigger(context_name="context")
     def any_fail(context):
-        won = yield context.task_any([context.call_activity("boom", context.instance_id), context.call_activity("gated", context.instance_id)])
+        won = yield context.task_any(
+            [context.call_activity("boom", context.instance_id), context.call_activity("gated", context.instance_id)]
+        )
         return str(won.result)[:40]
 
     @app.orchestration_trigger(context_name="context")

@@ -8,18 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.devhost.durable.rig import Host, running
-from tests.devhost.durable.scenarios import GATES, RUNS, build
-
-
-def in_host(storage: str, story: Any, **settings: Any) -> None:
-    """Runs a story against a host of its own."""
-
-    async def run() -> None:
-        async with running(build(), storage, **settings) as host:
-            await story(host)
-
-    asyncio.run(run())
+from tests.devhost.durable.rig import Host
+from tests.devhost.durable.scenarios import GATES, RUNS, in_host
 
 
 @pytest.mark.parametrize(
@@ -42,9 +32,9 @@ def test_an_orchestration_ends_with_its_output(storage: str, name: str, given: A
     async def story(host: Host) -> None:
         found = await host.wait(await host.start_new(name, None, given))
         if name == "fan" and given == {"n": 0}:
-            assert "Failed" == found["runtimeStatus"] and "NoneType" in found["output"]  # task_all([]) is None, and sum(None) raises
+            assert found["runtimeStatus"] == "Failed" and "NoneType" in found["output"]  # task_all([]) is None, and sum(None) raises
         elif name == "once_fails":
-            assert "Failed" == found["runtimeStatus"]
+            assert found["runtimeStatus"] == "Failed"
         else:
             assert ("Completed", output) == (found["runtimeStatus"], found["output"])
 
@@ -64,10 +54,10 @@ def test_sequence_numbers_are_the_sdks(storage: str) -> None:
     async def story(host: Host) -> None:
         instance = await host.start_new("numbers")
         found = await host.wait(instance)
-        assert [3, "last"] == found["output"]
+        assert found["output"] == [3, "last"]
         events = await host.extension.client.history(instance)
         numbered = [(event.id, event.kind.name) for event in events if event.id >= 0]
-        assert [
+        assert sorted(numbered) == [
             (0, "TaskScheduled"),
             (1, "TaskScheduled"),
             (2, "TimerCreated"),
@@ -78,7 +68,7 @@ def test_sequence_numbers_are_the_sdks(storage: str) -> None:
             (7, "EventSent"),
             (8, "TaskScheduled"),
             (9, "ExecutionCompleted"),
-        ] == sorted(numbered)
+        ]
 
     in_host(storage, story)
 
@@ -91,7 +81,7 @@ def test_what_follows_a_failed_wave_waits_for_the_whole_wave(storage: str) -> No
         await asyncio.sleep(0.3)
         assert not host.invoker.calls("echo")
         GATES[instance].set()
-        assert "c" == (await host.wait(instance))["output"]
+        assert (await host.wait(instance))["output"] == "c"
 
     in_host(storage, story)
 
@@ -103,12 +93,12 @@ def test_nothing_completes_while_work_is_open(storage: str) -> None:
         error = await host.start_new("error_open")
         await asyncio.sleep(0.8)
         for instance in (left, failed_winner, error):
-            assert "Running" == (await host.status(instance))["runtimeStatus"]
+            assert (await host.status(instance))["runtimeStatus"] == "Running"
         GATES[failed_winner].set()
         GATES[error].set()
-        assert "Completed" == (await host.wait(failed_winner))["runtimeStatus"]
-        assert "Orchestrator function 'error_open' failed: with work open" == (await host.wait(error))["output"]
-        assert "quick" == (await host.wait(left))["output"]
+        assert (await host.wait(failed_winner))["runtimeStatus"] == "Completed"
+        assert (await host.wait(error))["output"] == "Orchestrator function 'error_open' failed: with work open"
+        assert (await host.wait(left))["output"] == "quick"
 
     in_host(storage, story)
 
@@ -117,9 +107,9 @@ def test_a_retried_call_ends_with_the_dummy_timer(storage: str) -> None:
     async def story(host: Host) -> None:
         instance = await host.start_new("retry_never")
         found = await host.wait(instance)
-        assert "Failed" == found["runtimeStatus"]
+        assert found["runtimeStatus"] == "Failed"
         assert f"Activity function 'boom' failed:  ValueError: boom {instance}" in found["output"]
-        assert 3 == RUNS[f"boom {instance}"]
+        assert RUNS[f"boom {instance}"] == 3
         kinds = [event["EventType"] for event in await host.history(instance)]
         assert ["ExecutionStarted", *["TaskFailed", "TimerCreated", "TimerFired"] * 3, "ExecutionCompleted"] == kinds
 
@@ -149,7 +139,7 @@ def test_a_failure_is_told_in_plain_text(storage: str, name: str, output: str) -
 def test_a_failure_without_a_state_carries_the_workers_text(storage: str) -> None:
     async def story(host: Host) -> None:
         found = await host.wait(await host.start_new("not_a_generator"))
-        assert "Failed" == found["runtimeStatus"]
+        assert found["runtimeStatus"] == "Failed"
         assert found["output"].startswith("Orchestrator function 'not_a_generator' failed: ")
         assert "early" in found["output"]
 
@@ -159,23 +149,24 @@ def test_a_failure_without_a_state_carries_the_workers_text(storage: str) -> Non
 def test_a_result_that_is_not_json_fails_its_activity(storage: str) -> None:
     async def story(host: Host) -> None:
         found = await host.wait(await host.start_new("uses_bytes"))
-        assert "Failed" == found["runtimeStatus"]
+        assert found["runtimeStatus"] == "Failed"
         assert "Activity function 'bytes_result' failed:  ValueError: activity trigger output must be json serializable" in found["output"]
 
     in_host(storage, story)
 
 
+@pytest.mark.filterwarnings("ignore:Potential duplicate Task completion")
 @pytest.mark.parametrize("name", ["unknown_sub", "own_id"])
 def test_a_rejected_call_hangs_and_is_logged_once(storage: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
     async def story(host: Host) -> None:
         instance = await host.start_new(name)
         await asyncio.sleep(0.4)
-        assert "Running" == (await host.status(instance))["runtimeStatus"]
+        assert (await host.status(instance))["runtimeStatus"] == "Running"
         await host.ask("POST", f"/instances/{instance}/raiseEvent/x", 1)
         await asyncio.sleep(0.3)
-        assert 1 == sum(instance in record.getMessage() and "rejected" in record.getMessage() for record in caplog.records)
+        assert sum(instance in record.getMessage() and "rejected" in record.getMessage() for record in caplog.records) == 1
         await host.ask("POST", f"/instances/{instance}/terminate?reason=enough")
-        assert "Terminated" == (await host.wait(instance))["runtimeStatus"]
+        assert (await host.wait(instance))["runtimeStatus"] == "Terminated"
 
     in_host(storage, story)
 
@@ -184,7 +175,7 @@ def test_drift_fails_the_instance_and_the_stray_activity_runs(storage: str) -> N
     async def story(host: Host) -> None:
         instance = await host.start_new("shifting")
         found = await host.wait(instance)
-        assert "Failed" == found["runtimeStatus"]
+        assert found["runtimeStatus"] == "Failed"
         assert found["output"].startswith(
             "Non-Deterministic workflow detected: A previous execution of this orchestration scheduled an activity task with sequence number 0 "
             "named 'echo', but the current orchestration replay instead scheduled an activity task named 'slow' with this sequence number."
@@ -192,10 +183,10 @@ def test_drift_fails_the_instance_and_the_stray_activity_runs(storage: str) -> N
         while not RUNS[f"slow {instance}"]:
             await asyncio.sleep(0.02)
         reply = await host.ask("GET", f"/instances/{instance}?showHistory=true")
-        assert (400, "An item with the same key has already been added. Key: TaskScheduled_0") == (
+        assert (
             reply.status,
             json.loads(reply.body)["ExceptionMessage"],
-        )
+        ) == (400, "An item with the same key has already been added. Key: TaskScheduled_0")
 
     in_host(storage, story)
 
@@ -204,12 +195,12 @@ def test_long_values_go_to_blobs_and_come_back(storage: str) -> None:
     async def story(host: Host) -> None:
         instance = await host.start_new("wide", None, {"size": 200_000, "pad": "p" * 100_000})
         found = await host.wait(instance)
-        assert ["z" * 200_000] * 3 == found["output"]
-        assert 100_000 == len(found["input"]["pad"])
+        assert found["output"] == ["z" * 200_000] * 3
+        assert len(found["input"]["pad"]) == 100_000
         names = [item.name async for item in host.storage.blobs.list(f"{host.extension.settings.hub.lower()}-largemessages")]
         assert names and all(name.startswith(f"{instance}/") and name.endswith(".json.gz") for name in names)
         await host.ask("DELETE", f"/instances/{instance}")
-        assert [] == [item async for item in host.storage.blobs.list(f"{host.extension.settings.hub.lower()}-largemessages")]
+        assert [item async for item in host.storage.blobs.list(f"{host.extension.settings.hub.lower()}-largemessages")] == []
 
     in_host(storage, story)
 
@@ -221,7 +212,7 @@ def test_custom_status_is_seen_as_it_changes(storage: str) -> None:
             while (await host.status(instance))["customStatus"] != {"step": step}:
                 await asyncio.sleep(0.01)
             GATES[f"{instance} {step}"].set()
-        assert {"step": 2} == (await host.wait(instance))["customStatus"]
+        assert (await host.wait(instance))["customStatus"] == {"step": 2}
 
     in_host(storage, story)
 
@@ -230,7 +221,7 @@ def test_activities_keep_to_their_limit(storage: str) -> None:
     async def story(host: Host) -> None:
         names = [await host.start_new("not_waited") for _ in range(5)]
         await asyncio.sleep(0.5)
-        assert 2 == len(host.invoker.calls("gated"))
+        assert len(host.invoker.calls("gated")) == 2
         for name in names:
             GATES[name].set()
         for name in names:

@@ -138,5 +138,11 @@ def running(app: Path, *options: str, settings: Mapping[str, str] | None = None)
 def run_command(*arguments: str, settings: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Runs `python -m devhost ...` to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "devhost", *arguments], capture_output=True, text=True, timeout=60, env=environment(settings), cwd=cwd, check=False
+        [sys.executable, "-m", "devhost", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(settings),
+        cwd=cwd,
+        check=False,
     )

@@ -70,7 +70,9 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run_command("start", "--app", str(app), "--port", str(port))
-    assert result.stderr == f"devhost: Port {port} is taken by another program; stop it, or choose another with --port (0 picks a free one).\n"
+    assert (
+        result.stderr == f"devhost: Port {port} is taken by another program; stop it, or choose another with --port (0 picks a free one).\n"
+    )
     assert result.returncode == 3
 
 
@@ -213,7 +215,9 @@ def test_sync_functions_run_side_by_side_up_to_the_thread_count(tmp_path: Path) 
 
 
 def test_json_logs_carry_function_and_invocation(tmp_path: Path) -> None:
-    source = HELLO.replace('return func.HttpResponse("hello")', 'import logging; logging.info("said %s", 1); return func.HttpResponse("hello")')
+    source = HELLO.replace(
+        'return func.HttpResponse("hello")', 'import logging; logging.info("said %s", 1); return func.HttpResponse("hello")'
+    )
     with running(write_app(tmp_path / "app", source), "--json-logs") as host:
         host.get("/api/hello")
         host.wait_for_log("said 1")

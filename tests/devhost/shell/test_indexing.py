@@ -88,7 +88,7 @@ def test_a_signature_that_the_worker_takes(indexed: object, source: str) -> None
         (http("req: func.Out[str]"), 'declared to have the "in" direction, but its annotation is azure.functions.Out'),
         (http("req, q: str", "", QUEUE_OUT), "but its annotation in Python is not a subclass of azure.functions.Out"),
         (http("req, q: func.Out[int]", "", QUEUE_OUT), 'does not match its Python annotation "int"'),
-        (http("req, context: int"), 'the "context" parameter is expected to be of type azure.functions.Context, got <class \'int\'>'),
+        (http("req, context: int"), "the \"context\" parameter is expected to be of type azure.functions.Context, got <class 'int'>"),
         (http("req", " -> dict"), 'Python return annotation "dict" does not match binding type "http"'),
         (http("req", " -> typing.Optional[str]"), "has invalid non-type return annotation typing.Optional[str]"),
         (http("req", " -> None"), 'Python return annotation "NoneType" does not match binding type "http"'),

@@ -98,7 +98,7 @@ def test_encrypted_settings_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_host_json_is_no_app(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no host.json in"):
+    with pytest.raises(SettingsError, match=r"no host\.json in"):
         load_settings(tmp_path, {})
 
 

@@ -4,7 +4,25 @@ import pytest
 
 from tests.unit.api.world import ORIGIN, World, json_of
 
-HOSTILE = ["..", "%2e%2e", "a%2Fb", "a%5Cb", "%00", "a%0Ab", "a?b", "a%3Fb", "A.B", "a..b", ".a", "a.", "x" * 300, "%E2%80%AE", "%FF", "con%20", "gold.total%00"]
+HOSTILE = [
+    "..",
+    "%2e%2e",
+    "a%2Fb",
+    "a%5Cb",
+    "%00",
+    "a%0Ab",
+    "a?b",
+    "a%3Fb",
+    "A.B",
+    "a..b",
+    ".a",
+    "a.",
+    "x" * 300,
+    "%E2%80%AE",
+    "%FF",
+    "con%20",
+    "gold.total%00",
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +59,10 @@ def test_one_asset_in_full(world: World) -> None:
 
 def test_partitions_say_what_each_holds(world: World) -> None:
     found = json_of(world.get("/assets/bronze.orders/partitions"))
-    assert [(each["partition"], each["state"], each["row_count"]) for each in found["partitions"]] == [("2013-01", "materialized", 3), ("2013-02", "materialized", 3)]
+    assert [(each["partition"], each["state"], each["row_count"]) for each in found["partitions"]] == [
+        ("2013-01", "materialized", 3),
+        ("2013-02", "materialized", 3),
+    ]
     assert all(len(each["data_version"]) == 64 and each["run_id"] == "20260102t030405-00000001" for each in found["partitions"])
     assert {each["state"] for each in json_of(world.get("/assets/raw.orders/partitions"))["partitions"]} == {"observed"}
     missing = json_of(world.get("/assets/gold.broken/partitions"))["partitions"]

@@ -88,15 +88,18 @@ def test_what_cannot_be_sent_is_406_with_the_choice(world: World, accept: str) -
     assert "`application/vnd.apache.parquet`" in json_of(reply)["hint"]
 
 
-@pytest.mark.parametrize(("path", "query", "status", "code"), [
-    (SILVER, {"partition": "2014-01"}, 404, "partition-not-found"),
-    ("/assets/gold.total/data", {"partition": "2013-01"}, 404, "partition-not-found"),
-    ("/assets/gold.broken/data", {}, 404, "not-materialized"),
-    ("/assets/raw.orders/data", {}, 409, "not-stored"),
-    (SILVER, {"columns": "amoun"}, 400, "column-not-found"),
-    (SILVER, {"limit": "10001"}, 400, "invalid-query"),
-    (SILVER, {"format": "csv"}, 400, "invalid-query"),
-])
+@pytest.mark.parametrize(
+    ("path", "query", "status", "code"),
+    [
+        (SILVER, {"partition": "2014-01"}, 404, "partition-not-found"),
+        ("/assets/gold.total/data", {"partition": "2013-01"}, 404, "partition-not-found"),
+        ("/assets/gold.broken/data", {}, 404, "not-materialized"),
+        ("/assets/raw.orders/data", {}, 409, "not-stored"),
+        (SILVER, {"columns": "amoun"}, 400, "column-not-found"),
+        (SILVER, {"limit": "10001"}, 400, "invalid-query"),
+        (SILVER, {"format": "csv"}, 400, "invalid-query"),
+    ],
+)
 def test_what_is_not_there_is_said(world: World, path: str, query: dict[str, str], status: int, code: str) -> None:
     reply = world.get(path, **query)
     assert (reply.status, json_of(reply)["code"]) == (status, code)
@@ -116,7 +119,7 @@ def test_every_kind_of_value_has_a_json_spelling() -> None:
         {
             "instant": pa.array([instant], pa.timestamp("us", "UTC")),
             "nanos": pa.array([1357095845000000001], pa.timestamp("ns", "UTC")),
-            "local": pa.array([datetime(2013, 1, 2)], pa.timestamp("s")),
+            "local": pa.array([datetime.fromisoformat("2013-01-02")], pa.timestamp("s")),
             "far": pa.array([400_000_000_000], pa.timestamp("s")),
             "day": [date(2013, 1, 2)],
             "time": [time(1, 2, 3)],

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import logging
+from typing import NoReturn
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.api.world import ORIGIN, World, json_of
+from tidemill.api.http import ApiRequest
 from tidemill.errors import StoreUnavailable
 from tidemill.storage.memory import MemoryStore
 
@@ -27,13 +32,16 @@ def test_an_unknown_path_is_404_and_names_the_nearest_route(world: World) -> Non
     }
 
 
-@pytest.mark.parametrize(("method", "path", "allow"), [
-    ("DELETE", "/runs", "GET, HEAD, OPTIONS, POST"),
-    ("PUT", "/runs/20260102t030405-00000001", "GET, HEAD, OPTIONS"),
-    ("GET", "/runs/20260102t030405-00000001/cancel", "OPTIONS, POST"),
-    ("POST", "/assets", "GET, HEAD, OPTIONS"),
-    ("BREW", "/health", "GET, HEAD, OPTIONS"),
-])
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "/runs", "GET, HEAD, OPTIONS, POST"),
+        ("PUT", "/runs/20260102t030405-00000001", "GET, HEAD, OPTIONS"),
+        ("GET", "/runs/20260102t030405-00000001/cancel", "OPTIONS, POST"),
+        ("POST", "/assets", "GET, HEAD, OPTIONS"),
+        ("BREW", "/health", "GET, HEAD, OPTIONS"),
+    ],
+)
 def test_a_wrong_method_is_405_and_says_what_is_allowed(world: World, method: str, path: str, allow: str) -> None:
     reply = world.ask(method, path)
     assert (reply.status, reply.headers["Allow"]) == (405, allow)
@@ -54,12 +62,15 @@ def test_literal_parts_ignore_case_and_a_trailing_slash(world: World) -> None:
     assert world.get("/assets//").status == 404
 
 
-@pytest.mark.parametrize(("body", "detail"), [
-    (b"{", "The body is not valid JSON: Input data was truncated."),
-    (b"\xff\xfe", "The body is not valid JSON"),
-    (b"[" * 100_000, "The body is not valid JSON: it is nested too deeply."),
-    (b'{"selection": NaN}', "The body is not valid JSON"),
-])
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"{", "The body is not valid JSON: Input data was truncated."),
+        (b"\xff\xfe", "The body is not valid JSON"),
+        (b"[" * 100_000, "The body is not valid JSON: it is nested too deeply."),
+        (b'{"selection": NaN}', "The body is not valid JSON"),
+    ],
+)
 def test_a_body_that_is_not_json_is_400(world: World, body: bytes, detail: str) -> None:
     reply = world.ask("POST", "/runs", body=body, headers={"Content-Type": "application/json"})
     assert reply.status == 400
@@ -67,16 +78,22 @@ def test_a_body_that_is_not_json_is_400(world: World, body: bytes, detail: str) 
     assert json_of(reply)["detail"].startswith(detail)
 
 
-@pytest.mark.parametrize(("value", "detail"), [
-    (["x"], "The body is a list, but it has to be an object."),
-    ("x", "The body is a string, but it has to be an object."),
-    ({}, "The body cannot be read: Object missing required field `selection`."),
-    ({"selection": 1}, "The body cannot be read: Expected `str`, got `int` in `selection`."),
-    ({"selection": ""}, "The body cannot be read: Expected `str` of length >= 1 in `selection`."),
-    ({"selection": "a", "rerun": "yes"}, "The body cannot be read: Expected `bool`, got `str` in `rerun`."),
-    ({"selection": "a", "parameters": {"x": []}}, "The body cannot be read: Expected `bool | int | float | str | null`, got `array` in `parameters[...]`."),
-    ({"selektion": "a"}, "There is no field `selektion`. Did you mean `selection`?"),
-])
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        (["x"], "The body is a list, but it has to be an object."),
+        ("x", "The body is a string, but it has to be an object."),
+        ({}, "The body cannot be read: Object missing required field `selection`."),
+        ({"selection": 1}, "The body cannot be read: Expected `str`, got `int` in `selection`."),
+        ({"selection": ""}, "The body cannot be read: Expected `str` of length >= 1 in `selection`."),
+        ({"selection": "a", "rerun": "yes"}, "The body cannot be read: Expected `bool`, got `str` in `rerun`."),
+        (
+            {"selection": "a", "parameters": {"x": []}},
+            "The body cannot be read: Expected `bool | int | float | str | null`, got `array` in `parameters[...]`.",
+        ),
+        ({"selektion": "a"}, "There is no field `selektion`. Did you mean `selection`?"),
+    ],
+)
 def test_a_body_of_the_wrong_shape_is_422_and_says_where(world: World, value: object, detail: str) -> None:
     reply = world.post("/runs", value)
     assert (reply.status, json_of(reply)["code"], json_of(reply)["detail"]) == (422, "invalid-body", detail)
@@ -84,7 +101,10 @@ def test_a_body_of_the_wrong_shape_is_422_and_says_where(world: World, value: ob
 
 def test_all_unknown_fields_are_told_at_once(world: World) -> None:
     problem = json_of(world.post("/runs", {"selection": "a", "zz": 1, "partition": "x"}))
-    assert [each["detail"] for each in problem["problems"]] == ["There is no field `partition`. Did you mean `partitions`?", "There is no field `zz`."]
+    assert [each["detail"] for each in problem["problems"]] == [
+        "There is no field `partition`. Did you mean `partitions`?",
+        "There is no field `zz`.",
+    ]
 
 
 def test_a_body_above_one_mebibyte_is_413(world: World) -> None:
@@ -121,12 +141,12 @@ def test_a_limit_out_of_range_is_refused(world: World, limit: str) -> None:
 
 
 class _Down(MemoryStore):
-    def get(self, name: str):  # type: ignore[no-untyped-def]
+    def get(self, name: str) -> NoReturn:
         raise StoreUnavailable("The store does not answer.", hint="Try again.")
 
 
 class _Broken(MemoryStore):
-    def get(self, name: str):  # type: ignore[no-untyped-def]
+    def get(self, name: str) -> NoReturn:
         raise RuntimeError("secret text")
 
 
@@ -143,3 +163,45 @@ def test_a_defect_is_500_without_its_text_and_logged_with_its_trace(caplog: pyte
     assert b"secret text" not in reply.body
     assert b"Traceback" not in reply.body
     assert caplog.records[0].exc_info is not None
+
+
+def test_only_the_whole_prefix_is_taken_off() -> None:
+    def path(url: str) -> str:
+        return ApiRequest.of("GET", url, query={}, headers={}, body=b"").path
+
+    assert [path(f"http://h{each}") for each in ("/api/runs", "/API/runs", "/api", "/apiary", "/runs")] == [
+        "/runs",
+        "/runs",
+        "/",
+        "/apiary",
+        "/runs",
+    ]
+
+
+def test_links_take_no_origin_that_could_be_more_than_a_host() -> None:
+    asked = ApiRequest.of("GET", "http://h\\x/api/runs", query={}, headers={}, body=b"")
+    assert asked.link("runs", "a/b") == "/api/runs/a%2Fb"
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["selection", "partitions", "parameters", "rerun", "reason", "author", "idempotency_key"]) | st.text()
+
+
+@settings(max_examples=150, deadline=None)
+@given(body=st.dictionaries(FIELDS, JSON_VALUES) | JSON_VALUES)
+def test_no_body_whatsoever_is_a_defect(body: object) -> None:
+    assert World().post("/runs", body).status in (202, 400, 422)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    path=st.lists(st.sampled_from(["runs", "assets", "graph", "health", "data", "partitions", "cancel"]) | st.text(max_size=8), max_size=4),
+    query=st.dictionaries(st.sampled_from(["limit", "cursor", "partition", "columns", "format"]) | st.text(), st.text(min_size=1)),
+)
+def test_no_address_whatsoever_is_a_defect(path: list[str], query: dict[str, str]) -> None:
+    reply = World().ask("GET", "/" + "/".join(quote(part, safe="", errors="replace") for part in path), query=query)
+    assert reply.status < 500

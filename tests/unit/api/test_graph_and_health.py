@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_a_healthy_app_says_so() -> None:
 
 
 class _Down(MemoryStore):
-    def get(self, name: str):  # type: ignore[no-untyped-def]
+    def get(self, name: str) -> NoReturn:
         raise StoreUnavailable("The store does not answer.", hint="Try again.")
 
 

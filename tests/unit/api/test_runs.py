@@ -74,15 +74,24 @@ def test_two_runs_that_meet_in_one_id_are_still_two(world: World) -> None:
     assert world.runtime.runs.request(second).selection == "silver.orders"
 
 
-@pytest.mark.parametrize(("body", "code", "detail"), [
-    ({"selection": "gold.totl"}, "asset-not-found", "Asset `gold.totl` is not defined."),
-    ({"selection": "raw.orders"}, "invalid-request", "`raw.orders` selects nothing that can be materialized."),
-    ({"selection": "silver.orders", "partitions": "2014-01"}, "partition-not-found", None),
-    ({"selection": "((("}, "invalid-selection", None),
-    ({"selection": "silver.orders", "parameters": {"facto": 3}}, "unknown-parameter", "No selected asset has a parameter `facto`."),
-    ({"selection": "silver.orders", "parameters": {"factor": "x"}}, "unknown-parameter", "Parameter `factor` is 'x', but its default is 2."),
-])
-def test_what_cannot_be_planned_is_refused_before_anything_starts(world: World, body: dict[str, Any], code: str, detail: str | None) -> None:
+@pytest.mark.parametrize(
+    ("body", "code", "detail"),
+    [
+        ({"selection": "gold.totl"}, "asset-not-found", "Asset `gold.totl` is not defined."),
+        ({"selection": "raw.orders"}, "invalid-request", "`raw.orders` selects nothing that can be materialized."),
+        ({"selection": "silver.orders", "partitions": "2014-01"}, "partition-not-found", None),
+        ({"selection": "((("}, "invalid-selection", None),
+        ({"selection": "silver.orders", "parameters": {"facto": 3}}, "unknown-parameter", "No selected asset has a parameter `facto`."),
+        (
+            {"selection": "silver.orders", "parameters": {"factor": "x"}},
+            "unknown-parameter",
+            "Parameter `factor` is 'x', but its default is 2.",
+        ),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_before_anything_starts(
+    world: World, body: dict[str, Any], code: str, detail: str | None
+) -> None:
     reply = world.post("/runs", body)
     assert (reply.status, json_of(reply)["code"]) == (422, code)
     if detail is not None:
@@ -114,7 +123,15 @@ class TestIdempotency:
         assert world.post("/runs", GOLD, idempotency_key="x" * 201).status == 400
 
     def test_a_crash_after_the_claim_is_healed_by_the_repeated_request(self, world: World) -> None:
-        body = {"selection": "gold.total", "partitions": "*", "parameters": {}, "rerun": False, "reason": "", "author": "", "idempotency_key": ""}
+        body = {
+            "selection": "gold.total",
+            "partitions": "*",
+            "parameters": {},
+            "rerun": False,
+            "reason": "",
+            "author": "",
+            "idempotency_key": "",
+        }
         world.runtime.runs.claim_key("k", IdempotencyRecord(run_id="20251231t235959-0000000f", request=digest(canonical(body))))
         reply = json_of(world.post("/runs", GOLD, idempotency_key="k"))
         assert reply["run_id"] == "20251231t235959-0000000f"
@@ -189,9 +206,17 @@ class TestAsking:
         world.remembering.statuses[run] = EngineStatus(state=EngineState.RUNNING, custom_status={"assets": {"*": [5, 2, 1, 0, 1]}})
         view = json_of(world.get(f"/runs/{run}"))
         assert view["assets"] == []
-        assert {name: number for name, number in view["units"].items() if number} == {"total": 5, "succeeded": 2, "unchanged": 1, "skipped": 1, "pending": 1}
+        assert {name: number for name, number in view["units"].items() if number} == {
+            "total": 5,
+            "succeeded": 2,
+            "unchanged": 1,
+            "skipped": 1,
+            "pending": 1,
+        }
 
-    @pytest.mark.parametrize("custom", [None, "x", [], {"assets": 3}, {"assets": {"bronze.orders": ["x"]}}, {"phase": 7, "assets": {"bronze.orders": []}}])
+    @pytest.mark.parametrize(
+        "custom", [None, "x", [], {"assets": 3}, {"assets": {"bronze.orders": ["x"]}}, {"phase": 7, "assets": {"bronze.orders": []}}]
+    )
     def test_a_custom_status_that_cannot_be_read_is_no_progress_and_no_error(self, world: World, custom: Any) -> None:
         run = planned(world)
         world.remembering.statuses[run] = EngineStatus(state=EngineState.RUNNING, custom_status=custom)
@@ -202,13 +227,19 @@ class TestAsking:
         run = planned(world)
         error = ErrorInfo(code="user-code-failed", message="`bronze.orders@2013-02` raised: see https://h/x?sig=SECRET&y=1")
         world.runtime.runs.record_tranche(run, 0, TrancheRecord(outcomes=(Failed(unit=1, error=error, attempts=3),)))
-        world.remembering.statuses[run] = EngineStatus(state=EngineState.RUNNING, custom_status={"assets": {"bronze.orders": [2, 0, 0, 1, 0]}})
+        world.remembering.statuses[run] = EngineStatus(
+            state=EngineState.RUNNING, custom_status={"assets": {"bronze.orders": [2, 0, 0, 1, 0]}}
+        )
         (failure,) = json_of(world.get(f"/runs/{run}"))["failures"]
         assert (failure["asset"], failure["partition"], failure["attempts"]) == ("bronze.orders", "2013-02", 3)
         assert failure["error"]["message"] == "`bronze.orders@2013-02` raised: see https://h/x?[redacted]&y=1"
 
-    @pytest.mark.parametrize(("state", "how"), [(EngineState.FAILED, "failed"), (EngineState.TERMINATED, "was terminated"), (EngineState.COMPLETED, "ended")])
-    def test_an_engine_that_stopped_without_a_result_means_failed_with_one_sentence(self, world: World, state: EngineState, how: str) -> None:
+    @pytest.mark.parametrize(
+        ("state", "how"), [(EngineState.FAILED, "failed"), (EngineState.TERMINATED, "was terminated"), (EngineState.COMPLETED, "ended")]
+    )
+    def test_an_engine_that_stopped_without_a_result_means_failed_with_one_sentence(
+        self, world: World, state: EngineState, how: str
+    ) -> None:
         run = planned(world)
         world.remembering.statuses[run] = EngineStatus(state=state)
         reply = world.get(f"/runs/{run}")
@@ -230,7 +261,11 @@ class TestAsking:
         assert view["status"] == "succeeded"
         assert (view["commit"], view["changed"], view["author"], view["reason"]) == (1, 7, "ada", "first")
         assert {name: number for name, number in view["units"].items() if number} == {"total": 5, "succeeded": 5}
-        assert [(each["asset"], each["row_count"]) for each in view["outputs"]] == [("bronze.orders", 6), ("silver.orders", 6), ("gold.total", 1)]
+        assert [(each["asset"], each["row_count"]) for each in view["outputs"]] == [
+            ("bronze.orders", 6),
+            ("silver.orders", 6),
+            ("gold.total", 1),
+        ]
         assert view["outputs"][2]["dataUri"] == f"{ORIGIN}/api/assets/gold.total/data"
         assert view["error"] is None
 
@@ -285,7 +320,9 @@ class TestCancelling:
         assert world.post(f"/runs/{run}/cancel").status == 202
         unit = UnitKey(AssetKey("gold.total"), PartitionKey(""))
         with pytest.raises(RunFenced):
-            world.runtime.catalog.commit({unit: Entry(record="0" * 64, data_version="0" * 64)}, base=0, run_id=run, author="", reason="", at=NOW)
+            world.runtime.catalog.commit(
+                {unit: Entry(record="0" * 64, data_version="0" * 64)}, base=0, run_id=run, author="", reason="", at=NOW
+            )
 
     def test_twice_is_once(self, world: World) -> None:
         run = planned(world)
@@ -304,7 +341,9 @@ class TestCancelling:
     def test_a_run_that_committed_but_has_no_result_yet_is_not_called_cancelled(self, world: World) -> None:
         run = planned(world)
         unit = UnitKey(AssetKey("gold.total"), PartitionKey(""))
-        world.runtime.catalog.commit({unit: Entry(record="0" * 64, data_version="0" * 64)}, base=0, run_id=run, author="", reason="", at=NOW)
+        world.runtime.catalog.commit(
+            {unit: Entry(record="0" * 64, data_version="0" * 64)}, base=0, run_id=run, author="", reason="", at=NOW
+        )
         assert world.post(f"/runs/{run}/cancel").status == 409
         assert world.runtime.runs.cancel(run) is None
 
@@ -325,4 +364,3 @@ def test_durations_count_from_the_plan(world: World) -> None:
     later.runtime.now = lambda: NOW + timedelta(seconds=12.5)
     later.remembering.statuses[run] = EngineStatus(state=EngineState.RUNNING)
     assert json_of(later.get(f"/runs/{run}"))["duration_seconds"] == 12.5
-

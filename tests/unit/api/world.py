@@ -15,6 +15,7 @@ from tidemill.api.app import ApiApp
 from tidemill.api.dispatch import dispatch
 from tidemill.api.engine import Engine
 from tidemill.api.http import ApiRequest, ApiResponse
+from tidemill.definitions.assets import AssetSpec
 from tidemill.definitions.context import AssetContext
 from tidemill.definitions.decorators import asset, external_asset
 from tidemill.definitions.definitions import Definitions
@@ -61,7 +62,7 @@ def gold_broken(total: pa.Table) -> pa.Table:
     raise ValueError("no luck with https://x.blob.core.windows.net/c/b?sv=1&sig=SECRET%3D&x=1")
 
 
-ASSETS = [raw_orders, bronze_orders, silver_orders, gold_total, gold_broken]
+ASSETS: list[AssetSpec[..., Any]] = [raw_orders, bronze_orders, silver_orders, gold_total, gold_broken]
 
 
 class World:
@@ -100,7 +101,8 @@ class World:
         """Starts a run and waits for its end; needs an engine that executes."""
         started = json_of(self.post("/runs", {"selection": selection, **more}))
         self.threads.join(started["run_id"])
-        return json_of(self.get(f"/runs/{started['run_id']}"))
+        view: dict[str, Any] = json_of(self.get(f"/runs/{started['run_id']}"))
+        return view
 
 
 def json_of(response: ApiResponse) -> Any:

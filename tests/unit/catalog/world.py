@@ -31,7 +31,9 @@ def entry(word: str) -> Entry:
     return Entry(digest(f"record of {word}".encode()), digest(word.encode()), digest(f"making of {word}".encode()))
 
 
-def put(catalog: Catalog, changes: dict[str, str | Entry | None], *, run: str = "", base: int | None = None, at: float = 0, **more: object) -> Committed:
+def put(
+    catalog: Catalog, changes: dict[str, str | Entry | None], *, run: str = "", base: int | None = None, at: float = 0, **more: object
+) -> Committed:
     """Commits words (or entries) to units, on top of the head unless a base is given."""
     return catalog.commit(
         {unit(name): entry(value) if isinstance(value, str) else value for name, value in changes.items()},

@@ -131,7 +131,7 @@ def test_what_does_not_change_the_result_does_not_change_the_version(demo: Demo,
         ("assets.py", "def decorate(function):\n    return function", "def decorate(function):\n    def call(context):\n        return function(context)\n    return call"),
         ("assets.py", "@decorate\n", ""),
         ("assets.py", 'MonthlyPartitions("2013-01", "2014-01")', 'MonthlyPartitions("2013-01", "2014-01", "Europe/Berlin")'),
-        ("assets.py", 'partitions=MONTHS', 'partitions=MONTHS, schema=pa.schema([("a", pa.int8())])'),
+        ("assets.py", "partitions=MONTHS", 'partitions=MONTHS, schema=pa.schema([("a", pa.int8())])'),
         ("assets.py", 'key="demo.x", ', 'key="demo.x", code_version="1", '),
         ("helpers.py", "again(value) * SCALE", "again(value) + SCALE"),
         ("helpers.py", "if value else 0", "if value else 1"),
@@ -174,6 +174,13 @@ def test_a_version_says_what_it_is_made_of(demo: Demo) -> None:
 def test_a_module_used_as_a_whole_counts_as_a_whole(demo: Demo) -> None:
     demo.files["assets.py"] = ASSETS.replace("numbers.double(value)", "vars(numbers)")
     assert demo.code().version != demo.code("numbers.py", "value * 3", "value * 4").version
+
+
+def test_modules_that_import_each_other_are_followed_once(demo: Demo) -> None:
+    demo.files["left.py"] = "from . import right\n"
+    demo.files["right.py"] = "from . import left\nSIDE = 1\n"
+    demo.files["assets.py"] = ASSETS.replace("from . import numbers", "from . import left, numbers").replace("(inner())", "(vars(left))")
+    assert demo.code().version != demo.code("right.py", "SIDE = 1", "SIDE = 2").version
 
 
 def test_an_import_inside_a_function_is_followed(demo: Demo) -> None:

@@ -119,12 +119,20 @@ def test_assets_made_in_a_loop_are_found_in_lists_and_dicts(project: Project) ->
 
 def test_a_query_may_stand_in_a_file_beside_its_module(project: Project) -> None:
     project.write("flights/sql/report.sql", "SELECT count(*) AS n FROM bronze_flights")
-    project.write("flights/gold.py", "from tidemill import sql_asset\nreport = sql_asset(key='gold.report', sql='sql/report.sql', inputs=['bronze.flights'])\n")
+    project.write(
+        "flights/gold.py",
+        "from tidemill import sql_asset\nreport = sql_asset(key='gold.report', sql='sql/report.sql', inputs=['bronze.flights'])\n",
+    )
     sql = project.load().assets[AssetKey("gold.report")].sql
     assert sql is not None
     assert (sql.text, sql.file) == ("SELECT count(*) AS n FROM bronze_flights", "sql/report.sql")
-    project.write("flights/gold.py", "from tidemill import sql_asset\nreport = sql_asset(key='gold.report', sql='sql/reprot.sql', inputs=['bronze.flights'])\n")
-    assert project.problems() == ["pipelines/flights/gold.py:2: Asset `gold.report`: There is no file `sql/reprot.sql`. In that folder: `report.sql`."]
+    project.write(
+        "flights/gold.py",
+        "from tidemill import sql_asset\nreport = sql_asset(key='gold.report', sql='sql/reprot.sql', inputs=['bronze.flights'])\n",
+    )
+    assert project.problems() == [
+        "pipelines/flights/gold.py:2: Asset `gold.report`: There is no file `sql/reprot.sql`. In that folder: `report.sql`."
+    ]
 
 
 def test_modules_are_imported_once_and_know_each_other(project: Project) -> None:
@@ -141,8 +149,10 @@ def test_a_function_can_import_lazily_after_loading(project: Project) -> None:
 
 def test_a_folder_without_pipelines_says_so(tmp_path: Path) -> None:
     assert Project(tmp_path).problems() == [
-        "pipelines: The project has no folder `pipelines`. "
-        "Run from the project's folder, or make the folder `pipelines/<name>/` with a module that declares an asset."
+        (
+            "pipelines: The project has no folder `pipelines`. "
+            "Run from the project's folder, or make the folder `pipelines/<name>/` with a module that declares an asset."
+        )
     ]
 
 
@@ -159,8 +169,8 @@ def test_an_empty_project_has_no_assets(tmp_path: Path) -> None:
         ("from .nothing import x\n", "pipelines/flights/x.py:1: There is no module `pipelines.flights.nothing`. Check the spelling, or the file it should be in."),
         (
             "from .helpers import frist\n",
-            "pipelines/flights/x.py:1: Loading `pipelines/flights/x.py` failed with ImportError: "
-            "cannot import name 'frist' from 'pipelines.flights.helpers' (pipelines/flights/helpers.py).",
+            ("pipelines/flights/x.py:1: Loading `pipelines/flights/x.py` failed with ImportError: "
+            "cannot import name 'frist' from 'pipelines.flights.helpers' (pipelines/flights/helpers.py)."),
         ),
         ("def f():\n    return 1 / 0\n\nf()\n", "pipelines/flights/x.py:2: Loading `pipelines/flights/x.py` failed with ZeroDivisionError: division by zero."),
         ("import sys\nsys.exit('no\\nmore')\n", "pipelines/flights/x.py:2: Loading `pipelines/flights/x.py` failed with SystemExit: no more."),
@@ -169,8 +179,8 @@ def test_an_empty_project_has_no_assets(tmp_path: Path) -> None:
             "from tidemill import MonthlyPartitions\n\nMONTHS = MonthlyPartitions('2013-13')\n",
             "pipelines/flights/x.py:3: '2013-13' is not a valid monthly partition. Write a month such as `2013-01`, in the zone UTC.",
         ),
-        ("import json\njson.loads('{')\n", "pipelines/flights/x.py:2: Loading `pipelines/flights/x.py` failed with JSONDecodeError: "
-            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)."),
+        ("import json\njson.loads('{')\n", ("pipelines/flights/x.py:2: Loading `pipelines/flights/x.py` failed with JSONDecodeError: "
+            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1).")),
         ("from tidemill import asset\nasset(kye='a', 1)\n", "pipelines/flights/x.py:2: This is not valid Python: positional argument follows keyword argument. Nothing in this module could be read."),
         ("x = '\x00'\n", "pipelines/flights/x.py:1: This is not valid Python: source code string cannot contain null bytes. Nothing in this module could be read."),
     ],
@@ -188,7 +198,9 @@ def test_a_file_that_is_not_text_is_one_problem(project: Project) -> None:
 
 def test_names_of_a_module_that_could_not_be_loaded_are_not_reported_missing(project: Project) -> None:
     project.write("flights/bronze.py", BRONZE + "\nraise RuntimeError('late')\n")
-    project.write("flights/gold.py", "from tidemill import asset\n@asset\ndef gold(bronze_flights): ...\n@asset\ndef other(bronze_fligths): ...\n")
+    project.write(
+        "flights/gold.py", "from tidemill import asset\n@asset\ndef gold(bronze_flights): ...\n@asset\ndef other(bronze_fligths): ...\n"
+    )
     assert project.problems() == [
         "pipelines/flights/bronze.py:18: Loading `pipelines/flights/bronze.py` failed with RuntimeError: late.",
         "pipelines/flights/gold.py:4: Asset `other` takes `bronze_fligths`, but no asset is called that. Known: `gold`, `other`.",
@@ -197,7 +209,9 @@ def test_names_of_a_module_that_could_not_be_loaded_are_not_reported_missing(pro
 
 def test_a_module_that_fails_because_of_another_is_told_once(project: Project) -> None:
     project.write("flights/helpers.py", "def first(:\n")
-    assert project.problems() == ["pipelines/flights/helpers.py:1: This is not valid Python: invalid syntax. Nothing in this module could be read."]
+    assert project.problems() == [
+        "pipelines/flights/helpers.py:1: This is not valid Python: invalid syntax. Nothing in this module could be read."
+    ]
 
 
 def test_problems_of_all_modules_are_told_together(project: Project) -> None:
@@ -227,7 +241,10 @@ def test_an_interrupt_is_not_a_problem_of_the_module(project: Project) -> None:
 
 
 def test_declared_in_a_helper_counts_for_the_pipeline_that_holds_it(project: Project) -> None:
-    project.write("flights/factory.py", "from tidemill import asset\ndef make(key):\n    @asset(key=key)\n    def load(): return key\n    return load\n")
+    project.write(
+        "flights/factory.py",
+        "from tidemill import asset\ndef make(key):\n    @asset(key=key)\n    def load(): return key\n    return load\n",
+    )
     project.write("trains/assets.py", "from pipelines.flights.factory import make\na = make('raw.a')\nb = make('raw.b')\n")
     assets: dict[AssetKey, Any] = dict(project.load().assets)
     assert [assets[AssetKey(key)].pipeline for key in ("raw.a", "raw.b")] == ["trains", "trains"]

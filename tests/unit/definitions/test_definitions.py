@@ -117,13 +117,13 @@ def test_inputs_can_be_named_by_key_by_asset_and_with_a_mapping() -> None:
 
 
 def test_a_mapping_annotation_asks_for_one_table_per_partition() -> None:
-    @asset(inputs={name: bronze_flights for name in "abcdef"})
-    def merged(
+    @asset(inputs=dict.fromkeys("abcdef", bronze_flights))
+    def merged(  # type: ignore[no-untyped-def] # an annotation is not needed
         a: Mapping[str, pa.Table],
         b: dict[str, pa.Table],
         c: kinds.Mapping[str, pa.Table],
         d: pa.Table,
-        e,  # type: ignore[no-untyped-def] # an annotation is not needed
+        e,  # noqa: ANN001
         f: Any,
     ) -> pa.Table:
         return d
@@ -134,7 +134,7 @@ def test_a_mapping_annotation_asks_for_one_table_per_partition() -> None:
 
 def test_the_context_is_known_by_name_or_annotation() -> None:
     @asset
-    def one(context) -> pa.Table:  # type: ignore[no-untyped-def] # the name alone is enough
+    def one(context) -> pa.Table:  # type: ignore[no-untyped-def] # noqa: ANN001 - the name alone is enough
         return context
 
     @asset
@@ -150,7 +150,9 @@ def test_a_sql_asset_reads_its_inputs_as_tables() -> None:
         key="gold.report", sql="SELECT * FROM flights, bronze_flights WHERE x > $least", parameters={"least": 1},
         inputs={"flights": bronze_flights, "bronze_flights": Input("bronze.flights", AllPartitions())},
     )  # fmt: skip
-    listed = sql_asset(key="gold.listed", sql="SELECT * FROM bronze_flights JOIN raw_flights USING (m)", inputs=[bronze_flights, "raw.flights"])
+    listed = sql_asset(
+        key="gold.listed", sql="SELECT * FROM bronze_flights JOIN raw_flights USING (m)", inputs=[bronze_flights, "raw.flights"]
+    )
     definitions = Definitions([raw_flights, bronze_flights, report, listed]).assets
     assert list(definitions[AssetKey("gold.listed")].inputs) == ["bronze_flights", "raw_flights"]
     assert definitions[AssetKey("gold.report")].reads_partition
@@ -251,13 +253,19 @@ def test_partitions_without_an_obvious_mapping_need_one() -> None:
     def wrong(flights: pa.Table) -> pa.Table: ...
 
     assert problems(raw_flights, bronze_flights, by_origin, whole, daily, wrong) == [
-        "There is no obvious mapping from monthly partitions of `bronze.flights` to static partitions of `by_origin` (input `bronze_flights`). "
-        "Give one of AllPartitions(), IdentityMapping(), TimeRollUp() or DimensionMapping(...), "
-        "as in `inputs={'bronze_flights': Input('bronze.flights', mapping=AllPartitions())}`.",
-        "TimeRollUp cannot map monthly partitions of `bronze.flights` to the unpartitioned `whole` (input `flights`), "
-        "because an unpartitioned asset is not partitioned by time. Leave the mapping out: AllPartitions fits.",
-        "IdentityMapping cannot map monthly partitions of `bronze.flights` to daily partitions of `daily` (input `flights`), "
-        "because keys of monthly partitions mean something else than keys of daily partitions. Leave the mapping out: TimeRollUp fits.",
+        (
+            "There is no obvious mapping from monthly partitions of `bronze.flights` to static partitions of `by_origin` (input `bronze_flights`). "
+            "Give one of AllPartitions(), IdentityMapping(), TimeRollUp() or DimensionMapping(...), "
+            "as in `inputs={'bronze_flights': Input('bronze.flights', mapping=AllPartitions())}`."
+        ),
+        (
+            "TimeRollUp cannot map monthly partitions of `bronze.flights` to the unpartitioned `whole` (input `flights`), "
+            "because an unpartitioned asset is not partitioned by time. Leave the mapping out: AllPartitions fits."
+        ),
+        (
+            "IdentityMapping cannot map monthly partitions of `bronze.flights` to daily partitions of `daily` (input `flights`), "
+            "because keys of monthly partitions mean something else than keys of daily partitions. Leave the mapping out: TimeRollUp fits."
+        ),
         "Asset `wrong`: the mapping of input `flights` is 'all'. It must be a partition mapping, such as `AllPartitions()`.",
     ]
 
@@ -304,8 +312,8 @@ def yields() -> Any:
         (declare(dict), "Asset `x`: It does not decorate a function. Put it above a `def`."),
         (
             declare(takes_a_default),
-            "Asset `x`: Parameter `least` has a default value, but parameters are inputs. "
-            "Declare `parameters={'least': 3}` and read `context.parameters['least']`.",
+            ("Asset `x`: Parameter `least` has a default value, but parameters are inputs. "
+            "Declare `parameters={'least': 3}` and read `context.parameters['least']`."),
         ),
         (
             declare(takes_a_list),
@@ -357,8 +365,8 @@ def yields() -> Any:
         ),
         (
             external_asset(key="x")(takes_flights),
-            "External asset `x` takes `flights`, but it exists elsewhere and reads no other asset. "
-            "Let it take the context alone, or declare it with `@asset`.",
+            ("External asset `x` takes `flights`, but it exists elsewhere and reads no other asset. "
+            "Let it take the context alone, or declare it with `@asset`."),
         ),
         (sql_asset(key="x", sql=" ", inputs=[]), "Asset `x`: The query is empty. Write a SELECT."),
         (
@@ -411,8 +419,10 @@ def test_a_captured_value_without_a_version_needs_an_explicit_one() -> None:
         return held
 
     assert problems(holds, says) == [
-        "Asset `holds`: its code version cannot be derived, because it captures `held`, a value of type object, from the function around it. "
-        "Give `code_version='1'` and change it whenever the result should be made again."
+        (
+            "Asset `holds`: its code version cannot be derived, because it captures `held`, a value of type object, from the function around it. "
+            "Give `code_version='1'` and change it whenever the result should be made again."
+        )
     ]
 
 

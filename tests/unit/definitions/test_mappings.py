@@ -140,7 +140,12 @@ def test_the_default_is_the_mapping_a_reader_would_guess(upstream: Side, downstr
         (DimensionMapping(), BOTH, MultiPartitions({"a": MONTHS, "b": ORIGINS}), "the two sides share no dimension"),
         (DimensionMapping(dimension="week"), BOTH, MONTHS, "`week` is not a dimension of both sides"),
         (DimensionMapping({"week": AllPartitions()}), BOTH, BOTH, "`week` is not a dimension of both sides"),
-        (DimensionMapping({"origin": TimeRollUp()}), BOTH, BOTH, "dimension `origin` does not map: static partitions and static partitions are not partitioned by time"),
+        (
+            DimensionMapping({"origin": TimeRollUp()}),
+            BOTH,
+            BOTH,
+            "dimension `origin` does not map: static partitions and static partitions are not partitioned by time",
+        ),
         (
             DimensionMapping(),
             BOTH,

@@ -203,18 +203,24 @@ def test_two_time_dimensions_have_no_one_window() -> None:
         ),
         (
             lambda: MonthlyPartitions("2014-01", "2014-01"),
-            "MonthlyPartitions ends at `2014-01`, which is not after its start `2014-01`. "
-            "`end` is exclusive: the first partition that no longer belongs.",
+            (
+                "MonthlyPartitions ends at `2014-01`, which is not after its start `2014-01`. "
+                "`end` is exclusive: the first partition that no longer belongs."
+            ),
         ),
         (
             lambda: MonthlyPartitions("2013-01", timezone="Mars/Olympus"),
-            "Time zone 'Mars/Olympus' is not known here. "
-            "Write an IANA name such as `Europe/Berlin`; on a machine without a time zone database install the package `tzdata`.",
+            (
+                "Time zone 'Mars/Olympus' is not known here. "
+                "Write an IANA name such as `Europe/Berlin`; on a machine without a time zone database install the package `tzdata`."
+            ),
         ),
         (
             lambda: MonthlyPartitions("2013-01", timezone="../../etc/passwd"),
-            "Time zone '../../etc/passwd' is not known here. "
-            "Write an IANA name such as `Europe/Berlin`; on a machine without a time zone database install the package `tzdata`.",
+            (
+                "Time zone '../../etc/passwd' is not known here. "
+                "Write an IANA name such as `Europe/Berlin`; on a machine without a time zone database install the package `tzdata`."
+            ),
         ),
         (lambda: StaticPartitions([]), "StaticPartitions has no keys. List at least one, or leave `partitions` out."),
         (lambda: StaticPartitions("EWR"), "StaticPartitions needs a list of keys, not one text. Write `StaticPartitions(['EWR'])`."),
@@ -231,8 +237,10 @@ def test_two_time_dimensions_have_no_one_window() -> None:
         ),
         (
             lambda: MultiPartitions({"a": StaticPartitions(["a"]), "b": ["x"]}),  # type: ignore[dict-item]
-            "Dimension `b` is not a time or static partitions definition. "
-            "Write for example `StaticPartitions(['EWR', 'JFK'])`; dimensions do not nest.",
+            (
+                "Dimension `b` is not a time or static partitions definition. "
+                "Write for example `StaticPartitions(['EWR', 'JFK'])`; dimensions do not nest."
+            ),
         ),
     ],
 )

@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tidemill import DailyPartitions, HourlyPartitions, MonthlyPartitions, MultiPartitions, PartitionsDefinition, StaticPartitions, WeeklyPartitions
+from tidemill import (
+    DailyPartitions,
+    HourlyPartitions,
+    MonthlyPartitions,
+    MultiPartitions,
+    PartitionsDefinition,
+    StaticPartitions,
+    WeeklyPartitions,
+)
 from tidemill.errors import InvalidSelection, UnknownPartition
 from tidemill.graph.partitions import ALL_PARTITIONS, PartitionSelection, Span, parse_partitions
 from tidemill.model.keys import AssetKey
@@ -89,14 +97,14 @@ def test_a_selection_is_a_value() -> None:
         ("..", "Partition selection `..` has an empty item. Write `*`, keys, or ranges, such as `2013-01..2013-06,2013-09`."),
         ("month=", "Partition selection `month=` has an empty item. Write `*`, keys, or ranges, such as `2013-01..2013-06,2013-09`."),
         ("*,2013-01", "`*` stands beside other keys in partition selection `*,2013-01`. `*` alone means all partitions."),
-        ("a b", "`a b` in partition selection `a b` is not a partition key. "
-            "Write letters, digits and `_.:+-`, dimensions joined by `|`, at most 200 characters, such as `2013-01` or `2013-01|EWR`."),
-        ("a..b/c", "`b/c` in partition selection `a..b/c` is not a partition key. "
-            "Write letters, digits and `_.:+-`, dimensions joined by `|`, at most 200 characters, such as `2013-01` or `2013-01|EWR`."),
-        ("2013-01,origin=EWR", "Partition selection `2013-01,origin=EWR` has keys before the first dimension. "
-            "Write either keys, or each dimension once: `month=2013-01..2013-03,origin=EWR,JFK`."),
-        ("a=1,b=2,a=3", "Partition selection `a=1,b=2,a=3` names `a` twice. "
-            "Write either keys, or each dimension once: `month=2013-01..2013-03,origin=EWR,JFK`."),
+        ("a b", ("`a b` in partition selection `a b` is not a partition key. "
+            "Write letters, digits and `_.:+-`, dimensions joined by `|`, at most 200 characters, such as `2013-01` or `2013-01|EWR`.")),
+        ("a..b/c", ("`b/c` in partition selection `a..b/c` is not a partition key. "
+            "Write letters, digits and `_.:+-`, dimensions joined by `|`, at most 200 characters, such as `2013-01` or `2013-01|EWR`.")),
+        ("2013-01,origin=EWR", ("Partition selection `2013-01,origin=EWR` has keys before the first dimension. "
+            "Write either keys, or each dimension once: `month=2013-01..2013-03,origin=EWR,JFK`.")),
+        ("a=1,b=2,a=3", ("Partition selection `a=1,b=2,a=3` names `a` twice. "
+            "Write either keys, or each dimension once: `month=2013-01..2013-03,origin=EWR,JFK`.")),
         ("1," * 60_000, "The partition selection is 120000 characters long. The limit is 100000; use ranges."),
     ],
 )  # fmt: skip

@@ -16,7 +16,7 @@ def declared(key: str, *reads: str, **options: Any) -> AssetSpec[..., Any]:
 
     names = [f"a{index}" for index, _ in enumerate(reads)]
     scope: dict[str, Any] = {}
-    exec(f"def load({', '.join(names)}): ...", scope)  # noqa: S102 - a function with so many parameters
+    exec(f"def load({', '.join(names)}): ...", scope)
     return asset(key=key, inputs=dict(zip(names, reads, strict=True)), code_version="1", **options)(scope["load"] if reads else load)
 
 
@@ -105,8 +105,8 @@ def test_a_selection_is_a_value() -> None:
         ("(a or b", "Selection `(a or b` ends too early. A `)` is missing."),
         ("a)", "Selection `a)` cannot be read at character 2, `)`. There is no `(` for it."),
         ("a + + b", "Selection `a + + b` cannot be read at character 5, `+`. Put `and`, `or` or `,` between two parts."),
-        ("a;b", "Selection `a;b` cannot be read at character 2, `;`. Put text with such characters in double quotes, as in `owner:\"Jane Doe\"`."),
-        ('owner:"Jane', "Selection `owner:\"Jane` cannot be read at character 7, `\"`. A closing `\"` is missing."),
+        ("a;b", 'Selection `a;b` cannot be read at character 2, `;`. Put text with such characters in double quotes, as in `owner:"Jane Doe"`.'),
+        ('owner:"Jane', 'Selection `owner:"Jane` cannot be read at character 7, `"`. A closing `"` is missing.'),
         ("owner:", "Selection `owner:` cannot be read at character 1, `owner:`. Write what to look for after `owner:`."),
         ("kind:sql", "Selection `kind:sql` cannot be read at character 1, `kind:sql`. `kind:` is not known; use `group:`, `tag:` or `owner:`."),
         ("a/b/c", "Selection `a/b/c` cannot be read at character 1, `a/b/c`. Write an asset as `gold.daily_orders` or `pipeline/gold.daily_orders`; `*` stands for any characters."),

@@ -37,7 +37,6 @@ def test_nested_values_written_out_by_hand() -> None:
     assert content_hash(table) == digest(canonical(["content/1", 3, columns]))
 
 
-
 KINDS = [
     ([1, None], pa.int8()),
     ([1, None], pa.uint64()),
@@ -52,7 +51,7 @@ KINDS = [
     ([Decimal("1.50"), None], pa.decimal256(60, 2)),
     ([date(2013, 1, 1), None], pa.date32()),
     ([date(2013, 1, 1), None], pa.date64()),
-    ([datetime(2013, 1, 1), None], pa.timestamp("us")),
+    ([datetime(2013, 1, 1), None], pa.timestamp("us")),  # noqa: DTZ001 - a column without a zone
     ([datetime(2013, 1, 1, tzinfo=UTC), None], pa.timestamp("us", "UTC")),
     ([1, None], pa.time32("s")),
     ([1, None], pa.time64("ns")),
@@ -123,7 +122,10 @@ def test_bytes_under_nulls_do_not_count() -> None:
 
 
 def test_which_nan_it_is_does_not_count_but_null_and_signed_zero_do() -> None:
-    quiet, signed = (pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(struct.pack("<Q", bits))]) for bits in (0x7FF8000000000000, 0xFFF8000000000123))
+    quiet, signed = (
+        pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(struct.pack("<Q", bits))])
+        for bits in (0x7FF8000000000000, 0xFFF8000000000123)
+    )
     assert one(quiet) == one(signed) == one([float("nan")], pa.float64())
     assert one([None], pa.float64()) != one(quiet)
     assert one([0.0]) != one([-0.0])
@@ -142,7 +144,10 @@ def test_which_nan_it_is_does_not_count_but_null_and_signed_zero_do() -> None:
         (pa.table({"a": [[], None]}), pa.table({"a": pa.array([None, []], pa.list_(pa.null()))})),
         (pa.table({"a": pa.array([0], pa.timestamp("us"))}), pa.table({"a": pa.array([0], pa.timestamp("us", "UTC"))})),
         (pa.table({"a": pa.array([0], pa.timestamp("us"))}), pa.table({"a": pa.array([0], pa.timestamp("ms"))})),
-        (pa.table({"a": pa.array([Decimal("1.0")], pa.decimal128(5, 1))}), pa.table({"a": pa.array([Decimal("1.0")], pa.decimal128(5, 2))})),
+        (
+            pa.table({"a": pa.array([Decimal("1.0")], pa.decimal128(5, 1))}),
+            pa.table({"a": pa.array([Decimal("1.0")], pa.decimal128(5, 2))}),
+        ),
         (pa.table({"a": pa.array([[1, 2]], pa.list_(pa.int64(), 2))}), pa.table({"a": [[1, 2]]})),
         (pa.table({"a": pa.array([], pa.int64())}), pa.table({"a": pa.array([], pa.string())})),
         (pa.table({"a": [1]}), pa.table({"a": [1], "b": pa.nulls(1)})),
@@ -155,7 +160,9 @@ def test_what_a_transform_could_tell_apart_counts(left: pa.Table, right: pa.Tabl
 
 def test_nullability_and_metadata_do_not_count() -> None:
     plain = pa.table({"a": [1]})
-    strict = pa.table([plain["a"]], schema=pa.schema([pa.field("a", pa.int64(), nullable=False, metadata={"unit": "m"})], metadata={"k": "v"}))
+    strict = pa.table(
+        [plain["a"]], schema=pa.schema([pa.field("a", pa.int64(), nullable=False, metadata={"unit": "m"})], metadata={"k": "v"})
+    )
     assert content_hash(strict) == content_hash(plain)
 
 
@@ -171,7 +178,11 @@ def test_blocks_and_streams_do_not_count() -> None:
 
 
 def test_no_rows_and_no_columns_have_a_hash_too() -> None:
-    hashes = {content_hash(pa.table({})), content_hash(pa.table({"a": pa.array([], pa.int64())})), content_hash(pa.table({"a": pa.nulls(0)}))}
+    hashes = {
+        content_hash(pa.table({})),
+        content_hash(pa.table({"a": pa.array([], pa.int64())})),
+        content_hash(pa.table({"a": pa.nulls(0)})),
+    }
     assert len(hashes) == 3
 
 

@@ -39,7 +39,7 @@ def test_a_killed_writer_leaves_only_whole_blobs(tmp_path: Path) -> None:
     for round_ in range(3):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)})
         before = len(list(store.names("blobs/")))
-        while len(list(store.names("blobs/"))) < before + 10 and round_ == 0 or store.get("ref") is None:
+        while (len(list(store.names("blobs/"))) < before + 10 and round_ == 0) or store.get("ref") is None:
             time.sleep(0.01)
         time.sleep(0.2 + 0.05 * round_)
         writer.send_signal(signal.SIGKILL)
@@ -88,7 +88,7 @@ def test_a_folder_that_was_removed_meanwhile_is_made_again(tmp_path: Path) -> No
 def test_a_blob_cannot_be_a_folder_too(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     store.create("a", b"")
-    with pytest.raises(StorageError, match="Could not create `a/b`.*cannot be both a blob and a folder"):
+    with pytest.raises(StorageError, match=r"Could not create `a/b`.*cannot be both a blob and a folder"):
         store.create("a/b", b"")
     assert store.get("a/b") is None
 
@@ -114,7 +114,7 @@ def test_a_full_disk_is_a_passing_fault_and_leaves_nothing(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreUnavailable, match="No space left on device. Make room"):
+    with pytest.raises(StoreUnavailable, match=r"No space left on device\. Make room"):
         store.create("b", b"x")
     monkeypatch.undo()
     assert list(store.names("")) == ["a"]

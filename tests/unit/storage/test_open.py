@@ -58,7 +58,9 @@ def test_a_store_that_is_down_is_reported_within_seconds_and_without_its_key() -
         port = unused.getsockname()[1]
     address = f"DefaultEndpointsProtocol=http;AccountName=abc;AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{port}/abc;"
     started = time.monotonic()
-    with pytest.raises(StoreUnavailable, match=rf"The store at http://127.0.0.1:{port}/abc/tidemill did not answer .*no connection") as caught:
+    with pytest.raises(
+        StoreUnavailable, match=rf"The store at http://127.0.0.1:{port}/abc/tidemill did not answer .*no connection"
+    ) as caught:
         open_store(address).get("refs/main")
     assert time.monotonic() - started < 10
     assert KEY not in str(caught.value)

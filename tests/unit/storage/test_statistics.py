@@ -26,9 +26,14 @@ from tidemill.storage.formats.statistics import describe_columns
         ([True, False], pa.bool_(), False, True),
         ([Decimal("1.50"), Decimal("-2.25")], pa.decimal128(10, 2), "-2.25", "1.50"),
         ([date(2013, 1, 2), date(2013, 1, 1)], pa.date32(), "2013-01-01", "2013-01-02"),
-        ([datetime(2013, 1, 1, 5)], pa.timestamp("us"), "2013-01-01T05:00:00", "2013-01-01T05:00:00"),
+        ([datetime(2013, 1, 1, 5)], pa.timestamp("us"), "2013-01-01T05:00:00", "2013-01-01T05:00:00"),  # noqa: DTZ001
         ([datetime(2013, 1, 1, 5, tzinfo=UTC)], pa.timestamp("us", "America/New_York"), "2013-01-01T05:00:00Z", "2013-01-01T05:00:00Z"),
-        ([datetime(2013, 1, 1, 5, tzinfo=timezone(timedelta(hours=2)))], pa.timestamp("s", "+02:00"), "2013-01-01T03:00:00Z", "2013-01-01T03:00:00Z"),
+        (
+            [datetime(2013, 1, 1, 5, tzinfo=timezone(timedelta(hours=2)))],
+            pa.timestamp("s", "+02:00"),
+            "2013-01-01T03:00:00Z",
+            "2013-01-01T03:00:00Z",
+        ),
         ([1, 1999], pa.timestamp("ns"), "1970-01-01T00:00:00", "1970-01-01T00:00:00.000002"),
         ([b"a"], pa.binary(), None, None),
         ([[1]], pa.list_(pa.int8()), None, None),

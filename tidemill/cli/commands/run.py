@@ -64,7 +64,8 @@ def watch(client: AppClient, run_id: str, output: Output) -> int:
     try:
         view = follow(client, run_id, output)
     except KeyboardInterrupt:
-        output.line(f"The run goes on. Watch it with `tidemill status {run_id} --follow`, stop it with `tidemill cancel {run_id}`.")
+        how = f"The run goes on. Watch it with `tidemill status {run_id} --follow`, stop it with `tidemill cancel {run_id}`."
+        output.result({"run_id": run_id, "status": "not watched any more"}, lambda: how)
         return INTERRUPTED
     output.result(view, lambda: whole(view))
     return OK if view.status == RunStatus.SUCCEEDED else RUN_FAILED

@@ -128,7 +128,7 @@ class TimePartitions(PartitionsDefinition):
     @cached_property
     def _first(self) -> int:
         first = self.ordinal(self.start)
-        assert first is not None  # noqa: S101 - checked on construction
+        assert first is not None
         return first
 
     @cached_property
@@ -280,7 +280,7 @@ class HourlyPartitions(TimePartitions):
     @cached_property
     def _origin(self) -> datetime:
         origin = self._instant(self.start)
-        assert origin is not None  # noqa: S101 - checked on construction
+        assert origin is not None
         return origin
 
     def _instant(self, text: str) -> datetime | None:

@@ -1,0 +1,115 @@
+"""How much the catalog costs: storage calls and seconds with a million units, and how fast content is hashed.
+
+`python -m benchmarks.catalog [UNITS]` prints a table. Beside the hash stands plain SHA-256 over the same bytes, which no content hash can beat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill.catalog import Catalog
+from tidemill.model.facts import Entry
+from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
+from tidemill.model.versions import digest
+from tidemill.storage.formats import parquet
+from tidemill.storage.formats.content_hash import content_hash
+from tidemill.storage.memory import MemoryStore
+from tidemill.testing.faults import FaultyStore
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ASSETS = 100
+
+
+def timed(what: str, act: Callable[[], object], store: FaultyStore | None = None) -> object:
+    """Does it, and prints how long it took and how many storage calls it made."""
+    if store is not None:
+        store.calls.clear()
+    started = time.perf_counter()
+    result = act()
+    seconds = time.perf_counter() - started
+    calls = ""
+    if store is not None:
+        writes = sum(call.verb in {"create", "replace"} for call in store.calls)
+        calls = f"{len(store.calls):8,} calls ({writes:,} writes)"
+    print(f"  {what:<52} {seconds * 1000:12,.1f} ms {calls}")
+    return result
+
+
+def entry(word: str) -> Entry:
+    return Entry(digest(b"record " + word.encode()), digest(word.encode()), digest(b"made " + word.encode()))
+
+
+def catalog(count: int) -> None:
+    print(f"Catalog of {count:,} units in {ASSETS} assets, in memory:")
+    store = FaultyStore(MemoryStore())
+    units = {UnitKey(AssetKey(f"asset.number_{n % ASSETS}"), PartitionKey(f"{n // ASSETS:06d}")): entry(str(n)) for n in range(count)}
+    who = {"author": "bench", "reason": "bench", "at": NOW}
+    timed("commit all of them at once", lambda: Catalog(store).commit(units, base=0, run_id="run-all", **who), store)
+    chance = random.Random(1)
+    some = chance.sample(sorted(units), 10)
+    one = some[0]
+    timed("open and look up one unit", lambda: Catalog(store).view().entry(one), store)
+    timed("open and list one asset", lambda: Catalog(store).view().entries(one.asset), store)
+    timed("open and list the assets", lambda: Catalog(store).view().assets(), store)
+    changed = {unit: entry(f"new {unit}") for unit in some}
+    timed("commit 10 changed units", lambda: Catalog(store).commit(changed, base=1, run_id="run-ten", **who), store)
+    timed("diff of two snapshots that differ in 10 units", lambda: Catalog(store).diff(1, 2), store)
+    timed("commit 1 changed unit", lambda: Catalog(store).commit({one: entry("x")}, base=2, run_id="run-one", **who), store)
+    timed("roll back to the first snapshot", lambda: Catalog(store).rollback(1, **who), store)
+    timed("make a branch", lambda: Catalog(store).create_branch("bench", **who), store)
+    timed("read all of them", lambda: Catalog(store).view().all_entries(), store)
+    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB, store and units included")
+
+
+def hashing(rows: int) -> None:
+    print(f"Content hash of one column of {rows:,} rows, one core, beside SHA-256 of as many bytes:")
+    numbers = pa.array(range(rows), pa.int64())
+    texts = numbers.cast(pa.string())
+    columns = {
+        "int64": numbers,
+        "int64, one in eight null": pc.if_else(pc.equal(pc.bit_wise_and(numbers, 7), 0), None, numbers),
+        "int32": numbers.cast(pa.int32()),
+        "float64": pc.divide(numbers.cast(pa.float64()), 3.0),
+        "timestamp with zone": numbers.cast(pa.timestamp("us", "UTC")),
+        "decimal(18, 2)": numbers.cast(pa.decimal128(19, 0)).cast(pa.decimal128(22, 2)),
+        "string, 7 bytes": texts,
+        "string, 40 bytes": pc.binary_join_element_wise(texts, texts, texts, texts, texts, "-"),
+        "large_string, 7 bytes": texts.cast(pa.large_string()),
+        "dictionary<string>, 1,000 values": pc.utf8_lpad(pc.bit_wise_and(numbers, 1023).cast(pa.string()), 4).dictionary_encode(),
+        "list<int64>, 4 each": pa.ListArray.from_arrays(pa.array(range(0, rows + 1, 4), pa.int32()), numbers),
+        "struct of two": pa.StructArray.from_arrays([numbers, texts], ["a", "b"]),
+    }
+    for name, column in columns.items():
+        table = pa.table({"x": column})
+        content_hash(table.slice(0, 1000))
+        started = time.process_time()
+        content_hash(table)
+        seconds = time.process_time() - started
+        size = table.nbytes
+        decoded = column.dictionary_decode().nbytes if isinstance(column, pa.DictionaryArray) else size
+        plain = b"x" * decoded
+        started = time.process_time()
+        hashlib.sha256(plain).digest()
+        floor = time.process_time() - started
+        print(
+            f"  {name:<36} {decoded / 1e6:8.1f} MB {decoded / 1e6 / seconds:8,.0f} MB/s   SHA-256 alone {decoded / 1e6 / floor:8,.0f} MB/s"
+        )
+    table = pa.table({"number": numbers, "text": texts, "ratio": columns["float64"]})
+    timed("write as Parquet (zstd, page checksums)", lambda: parquet.write(table))
+    (written,) = parquet.write(table)
+    timed("read it back, checksums verified", lambda: parquet.read(written.data))
+    print(f"  {table.nbytes / 1e6:,.0f} MB of Arrow in {len(written.data) / 1e6:,.0f} MB of Parquet")
+
+
+if __name__ == "__main__":
+    hashing(2_000_000)
+    catalog(int(sys.argv[1].replace("_", "")) if len(sys.argv) > 1 else 1_000_000)

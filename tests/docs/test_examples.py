@@ -1,0 +1,46 @@
+"""The examples of the pages, run as they are written."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import PAGES, blocks, name
+from tests.docs.project import Project
+
+NEEDS_APP = "docs/how-to/run-and-follow.md"
+RUNNABLE = [page for page in PAGES if name(page) != NEEDS_APP and any("run" in each.words for each in blocks(page))]
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=name)
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    assert Project(tmp_path).follow(blocks(page)) > 0
+
+
+def test_the_pages_that_teach_are_among_them() -> None:
+    taught = {
+        "README.md",
+        "docs/tutorial.md",
+        "docs/how-to/add-a-pipeline.md",
+        "docs/how-to/partitions-and-mappings.md",
+        "docs/how-to/recover-from-a-crash.md",
+        "docs/concepts/versions-and-reuse.md",
+    }
+    assert taught <= {name(page) for page in RUNNABLE}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_python_block_is_python(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "python":
+            ast.parse(block.text, block.place)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_block_says_only_what_is_understood(page: Path) -> None:
+    for block in blocks(page):
+        assert block.words <= {"run"}, block.place
+        assert set(block.options) <= {"file", "exit"}, block.place
+        assert "run" not in block.words or block.language == "console", block.place
