@@ -17,7 +17,7 @@ from tidemill.api.dispatch import dispatch
 from tidemill.api.durable_engine import DurableEngine
 from tidemill.api.http import ApiRequest
 from tidemill.api.plan_summary import PlanSummaries
-from tidemill.api.route import function_names
+from tidemill.api.route import function_names, open_templates
 from tidemill.api.routes import ROUTES
 from tidemill.execution.runtime import Runtime
 from tidemill.messages.registry import prove_registered
@@ -26,9 +26,11 @@ from tidemill.settings import Settings
 prove_registered(ACTIVITIES, ORCHESTRATORS)
 logging.getLogger("azure").setLevel(logging.WARNING)  # the SDK reports every request at info
 
-app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)  # a key for every route, except where a route says otherwise
 runtime = Runtime.from_settings(Settings.from_environment(os.environ, project=Path(__file__).resolve().parent))
 plans = PlanSummaries()
+
+OPEN = open_templates(ROUTES)
 
 
 def add_orchestrator(name, orchestrator):
@@ -47,7 +49,7 @@ def add_activity(name, activity):
 
 def add_route(name, template):
     @app.function_name(name)
-    @app.route(route=template)
+    @app.route(route=template, auth_level=func.AuthLevel.ANONYMOUS if template in OPEN else func.AuthLevel.FUNCTION)
     @app.durable_client_input(client_name="client")
     async def answer(req: func.HttpRequest, client) -> func.HttpResponse:
         request = ApiRequest.of(req.method, req.url, query=req.params, headers=req.headers, body=req.get_body())

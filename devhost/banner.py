@@ -16,7 +16,7 @@ def function_lines(functions: list[FunctionMetadata], base: str, prefix: str) ->
     for function in sorted(functions, key=lambda f: (f.kind != "httpTrigger", f.name.lower())):
         if function.kind == "httpTrigger":
             methods = ",".join(str(method).upper() for method in function.trigger.get("methods") or ())
-            route = f"{prefix}/{route_text(function)}" if prefix else route_text(function)
+            route = f"{prefix}/{route_text(function)}" if prefix else route_text(function).removeprefix("/")
             lines.append(f"\t{function.name}: {f'[{methods}] ' if methods else ''}{base}/{route}")
         else:
             lines.append(f"\t{function.name}: {function.kind}")

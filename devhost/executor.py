@@ -21,6 +21,9 @@ from devhost.retry import RetryPolicy
 PROGRAMMATIC = "This function was programmatically called via the host APIs."
 
 
+_STATE_MARKER = "\n\n$OutOfProcData$:"
+
+
 class InputBinding(Protocol):
     """Gives the value of an in-binding that is no trigger."""
 
@@ -107,7 +110,7 @@ class FunctionExecutor:
         if isinstance(outcome, Failed):
             log.error(
                 "Executed 'Functions.%s' (Failed, Id=%s, Duration=%.0fms)\n%s",
-                invocation.function, invocation.invocation_id, took, outcome.rpc_text, extra=fields,
+                invocation.function, invocation.invocation_id, took, readable(outcome), extra=fields,
             )  # fmt: skip
         elif is_logged:
             log.info(
@@ -142,6 +145,11 @@ class FunctionExecutor:
         writer = self._outputs.get(str(binding["type"]))
         if value is not None and writer is not None:
             await writer.write(binding, value, invocation)
+
+
+def readable(failure: Failed) -> str:
+    """A failure for the log: without the orchestration's state, which the durable library hangs on to the exception's text."""
+    return replace(failure, message=failure.message.partition(_STATE_MARKER)[0]).rpc_text
 
 
 def _is_out(binding: Mapping[str, Any]) -> bool:

@@ -259,7 +259,7 @@ def reserve_port(port: int) -> socket.socket:
     Raises:
         StartError: it is taken.
     """
-    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio turns Nagle off for those that say TCP
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         reserved.bind(("127.0.0.1", port))

@@ -90,6 +90,12 @@ class JobHost:
 
     async def _load(self) -> None:
         started = asyncio.ensure_future(self.pool.start())
+        try:
+            await self._load_beside(started)
+        finally:
+            started.cancel()
+
+    async def _load_beside(self, started: asyncio.Future[None]) -> None:
         if self.settings.storage_connection:
             await asyncio.sleep(0.01)  # lets the workers be started first: they load the app while this process loads the storage side
             self._background = _new_background(self.settings)

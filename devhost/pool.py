@@ -105,7 +105,7 @@ class WorkerPool:
         if index.problems:
             raise AppLoadError(index.problems)
         self.functions = index.functions
-        self._kinds = {function.name: "async" if function.kind else "sync" for function in index.functions}
+        self._kinds = {function.name: "async" if function.is_async else "sync" for function in index.functions}
 
     async def _start_worker(self, slot: _Slot) -> WorkerIndex:
         started = time.monotonic()

@@ -1,7 +1,7 @@
 """The lock files: make them (`python -m tools.locks update`), and prove without a network that they fit pyproject.toml (`check`).
 
 `requirements.lock` holds everything for work in a checkout. `requirements.txt` is the part that Azure's remote build installs next to
-function_app.py: the core and the extras `azure` and `flights`, at the very same versions and hashes. Locks carry hashes and no registry address.
+function_app.py: the core and the extras `azure` and `flights`, at the very same versions and hashes, and what only pip needs (`DEPLOYED_ONLY`). Locks carry hashes and no registry address.
 
 How the check works with no resolver at hand: the installed packages know their own requirements. Walking them from what pyproject.toml asks
 for, under this machine's markers, must reach exactly the packages that the lock would install here, at the locked versions.
@@ -28,6 +28,8 @@ from tools.bootstrap import Checkout, uv_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOYED_EXTRAS = ("azure", "flights")
+DEPLOYED_ONLY = frozenset({"pandas", "numpy"})
+"""Asked for by packages, overridden in a checkout (see `[tool.uv]` in pyproject.toml), and needed in requirements.txt, since pip cannot override."""
 COMPILE = (
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),
     *("--no-emit-index-url", "--no-header", "--no-annotate"),
@@ -150,7 +152,7 @@ def check(root: Path) -> list[str]:
     pyproject = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     overrides = overridden(pyproject)
     everything = read_lock((root / "requirements.lock").read_text(encoding="utf-8"))
-    deployed = read_lock((root / "requirements.txt").read_text(encoding="utf-8"))
+    deployed = [pin for pin in read_lock((root / "requirements.txt").read_text(encoding="utf-8")) if pin.name not in DEPLOYED_ONLY]
     problems = [f"requirements.lock: {each}" for each in compare(wanted(pyproject, extras=None), everything, overrides)]
     problems += [f"requirements.txt: {each}" for each in compare(wanted(pyproject, extras=DEPLOYED_EXTRAS), deployed, overrides)]
     known = {(pin.name, pin.version, pin.hashes) for pin in everything}
@@ -183,11 +185,11 @@ def update(root: Path) -> None:
     checkout = Checkout(root)
     uv, environment = str(checkout.uv), uv_environment(checkout)
     extras = [word for extra in DEPLOYED_EXTRAS for word in ("--extra", extra)]
-    for arguments in (
-        ["--all-extras", "--group", "dev", "--output-file", "requirements.lock", "pyproject.toml"],
-        [*extras, "--constraints", "requirements.lock", "--output-file", "requirements.txt", "pyproject.toml"],
+    for options, arguments in (
+        ([], ["--all-extras", "--group", "dev", "--output-file", "requirements.lock", "pyproject.toml"]),
+        (["--no-config"], [*extras, "--constraints", "requirements.lock", "--output-file", "requirements.txt", "pyproject.toml"]),
     ):
-        subprocess.run([uv, *COMPILE, *arguments], cwd=root, env=environment, check=True)
+        subprocess.run([uv, *options, *COMPILE, *arguments], cwd=root, env=environment, check=True)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -124,15 +124,19 @@ class Activities:
                 self._release()
                 holds_slot = False
                 await asyncio.sleep(delay)
-                while self._running >= self._limit:
-                    await asyncio.sleep(0.05)
-                self._running += 1
+                await self._slot()
                 holds_slot = True
         finally:
             if holds_slot:
                 self._release()
         self._known.discard(call.key)
         self._done(call, event)
+
+    async def _slot(self) -> None:
+        """Takes a slot for a call that runs again; others may go first, as none of them is waiting for it."""
+        while self._running >= self._limit:  # noqa: ASYNC110 (a lost worker is rare; an event for it would be set at every end)
+            await asyncio.sleep(0.05)
+        self._running += 1
 
     def _release(self) -> None:
         self._running -= 1

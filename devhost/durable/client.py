@@ -9,13 +9,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
+from devhost.durable.decisions import Known
 from devhost.durable.dispatcher import Dispatcher
 from devhost.durable.entities import Entities
 from devhost.durable.episode import new_execution_id
 from devhost.durable.history import Event, Kind
 from devhost.durable.jsontext import dumps, loads
 from devhost.durable.names import entity_id, instance_id_problem
-from devhost.durable.replay import Known
 from devhost.durable.rewind import Rewinder
 from devhost.durable.rows import RowWriter
 from devhost.durable.sessions import Mail
@@ -23,6 +23,7 @@ from devhost.durable.settings import DurableSettings
 from devhost.durable.state import RUNNING_STATES, InstanceState
 from devhost.durable.store import HubStore, Partition
 from devhost.durable.times import now_text
+from devhost.storage.errors import StorageUnavailable
 
 _ALREADY_EXISTS: Final = "DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException"
 
@@ -73,8 +74,8 @@ class DurableClient:
         partition: Partition = await self._store.load(instance_id)
         return partition.events
 
-    async def start(self, name: str, instance_id: str | None = None, *, input: str | None = None, version: str | None = None) -> str:
-        """Starts an orchestration and returns its id. `input` is JSON text.
+    async def start(self, name: str, instance_id: str | None = None, *, given: str | None = None, version: str | None = None) -> str:
+        """Starts an orchestration and returns its id. `given` is the input, JSON text.
 
         Raises:
             ArgumentRefused: unknown name, or an id that is not allowed.
@@ -93,12 +94,16 @@ class DurableClient:
             status="Pending",
             created=now,
             updated=now,
-            input=input,
+            input=given,
         )
         async with self._dispatcher.start_lock(state.instance_id):
-            is_new = await self._dispatcher.live_state(state.instance_id) is None and await self._store.insert_instance(state)
-            if not is_new:
-                await self._replace(state)
+            try:
+                is_new = await self._dispatcher.live_state(state.instance_id) is None and await self._store.insert_instance(state)
+                if not is_new:
+                    await self._replace(state)
+            except StorageUnavailable:
+                self._dispatcher.begin_if_written(state)
+                raise
             self._dispatcher.begin(state, is_new=is_new)
         return state.instance_id
 
@@ -152,7 +157,7 @@ class DurableClient:
         state = await self.status(instance_id)
         if state is None:
             raise ArgumentRefused(f"An orchestrastion with the instanceId {instance_id} was not found.")
-        return await self.start(state.name, None if new_id else instance_id, input=state.input)
+        return await self.start(state.name, None if new_id else instance_id, given=state.input)
 
     async def purge(self, instance_id: str) -> bool:
         """Deletes an instance or entity, running or not; False for an unknown id."""
@@ -162,8 +167,8 @@ class DurableClient:
         await self._dispatcher.purge(instance_id)
         return True
 
-    async def signal_entity(self, name: str, key: str, operation: str, input: str | None) -> None:
-        """Sends an operation to an entity. `input` is JSON text.
+    async def signal_entity(self, name: str, key: str, operation: str, given: str | None) -> None:
+        """Sends an operation to an entity. `given` is the input, JSON text.
 
         Raises:
             ArgumentRefused: unknown entity name.
@@ -171,8 +176,8 @@ class DurableClient:
         if name.lower() not in self._known.entities:
             raise ArgumentRefused(self._known.unknown_text("entity", name))
         request: dict[str, Any] = {"op": operation, "signal": True}
-        if input is not None:
-            request["input"] = input
+        if given is not None:
+            request["input"] = given
         request["id"] = str(uuid.uuid4())
         target = entity_id(name, key)
         raised = Event(Kind.EventRaised, {"Name": "op", "Input": dumps(request), "ParentTraceContext": None})

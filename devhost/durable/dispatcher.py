@@ -7,26 +7,23 @@ somebody's history (everything else), so nothing here needs a queue.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from devhost.durable.activities import Activities, ActivityCall
 from devhost.durable.episode import (
     RESPONSES,
-    execution_started,
-    is_child_of,
     new_execution_id,
     parent_instance,
     parent_reply,
-    standing,
     timer_fired,
 )
 from devhost.durable.history import CorruptRow, Event, Kind
 from devhost.durable.large import LostValue
 from devhost.durable.rows import RowWriter
-from devhost.durable.runner import Runner, activity_call
+from devhost.durable.runner import Runner
 from devhost.durable.sessions import Mail, Session
 from devhost.durable.state import InstanceState
 from devhost.durable.store import Fenced, HubStore, Message
@@ -57,6 +54,8 @@ class Dispatcher:
         self.timers = Timers(self._timer_due, log)
         self.to_entity: Callable[[str, Message], None]
         """Hands a message that is already kept to an entity."""
+        self.restore: Callable[[Session], Awaitable[None]]
+        """Reads an instance back and sets going again what its history leaves open."""
         self._background: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._starting: dict[str, asyncio.Lock] = {}
@@ -82,6 +81,20 @@ class Dispatcher:
             self.sessions[state.instance_id] = session
         session.post(Mail(start=state.copy()))
         self._kick(session)
+
+    def begin_if_written(self, state: InstanceState) -> None:
+        """Finds out, once storage answers again, whether a start whose fate is unknown was written, and if so starts it."""
+        self._spawn(self._begin_if_written(state))
+
+    async def _begin_if_written(self, state: InstanceState) -> None:
+        while not self._stopping:
+            try:
+                row = await self._store.get_instance(state.instance_id)
+            except (StorageError, StorageUnavailable):
+                continue
+            if row is not None and row.execution_id == state.execution_id and state.instance_id not in self.sessions:
+                self.begin(state, is_new=False)
+            return
 
     def adopt(self, session: Session) -> None:
         """Takes up an instance that has come back to life; it is read from storage first."""
@@ -235,7 +248,7 @@ class Dispatcher:
                 batch: list[Mail] = []
                 try:
                     if session.partition is None:
-                        await self._restore(session)
+                        await self.restore(session)
                         session.ready.set()
                         if session.state.is_terminal and not session.mail:
                             self._ended(session)
@@ -255,7 +268,7 @@ class Dispatcher:
         except (CorruptRow, LostValue) as problem:
             self._log.error("instance %s is set aside; no other is affected: %s", session.id, problem)
             session.gone = True
-        except Exception:
+        except Exception:  # noqa: BLE001 (one instance must not take the others down, whatever went wrong)
             self._log.exception("instance %s is set aside after an unexpected error in the host", session.id)
             session.gone = True
         finally:
@@ -272,10 +285,8 @@ class Dispatcher:
         if session.play or session.in_flight == 0 or not only_responses or wait < 0.002:
             return
         session.full.clear()
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(session.full.wait(), wait)
-        except TimeoutError:
-            pass
 
     async def _back_off(self, session: Session, problem: Exception) -> None:
         delay = min(2.0**session.failures, _LONGEST_DELAY)
@@ -313,116 +324,10 @@ class Dispatcher:
             assert mail.start is not None
             await self._put_child(mail.start)
 
-    # ---- recovery
-
-    async def recover(self) -> int:
-        """Finds every unfinished instance, so that mail for it is taken; returns how many there are."""
-        found = [state async for state in self._store.unfinished() if not state.is_entity]
-        for state in found:
-            self.sessions[state.instance_id] = Session(state, recovered=True)
-        return len(found)
-
-    async def sweep(self, instance_ids: Iterable[str]) -> None:
-        """Deletes the messages of instances that have ended, before an id of theirs can be used again."""
-        for instance_id in instance_ids:
-            if instance_id not in self.sessions:
-                partition = await self._store.load(instance_id)
-                await self._store.drop_messages(instance_id, [message.row for message in partition.messages])
-
     def resume_all(self) -> None:
         """Sets the recovered instances going; by now every entity has sent them what it owed."""
         for session in list(self.sessions.values()):
             self._kick(session)
-
-    async def _restore(self, session: Session) -> None:
-        """Reads an instance back and sets everything in motion again that its history leaves open."""
-        early = {id(mail) for mail in session.mail}
-        partition = await self._store.load(session.id)
-        rows = {message.row for message in partition.messages}
-        state = session.state
-        starts = [mail for mail in session.mail if mail.start is not None]
-        if not starts and state.status == "Pending" and partition.execution_id != state.execution_id:
-            session.post(Mail(start=state.copy()))
-            starts = [session.mail[-1]]
-            session.mail.rotate(1)
-        if starts and starts[0].start is not None and starts[0].start.execution_id != partition.execution_id:
-            for message in partition.messages:
-                self._post_message(session, message)
-            session.partition = partition
-            return
-        if starts:
-            session.mail.remove(starts[0])
-        if not partition.events:
-            raise CorruptRow(f"the status of instance '{session.id}' is {state.status}, but it has no history")
-        await self._store.touch(partition)
-        session.partition = partition
-        now = standing(partition.events)
-        start = execution_started(partition.events)
-        state.execution_id, state.input = partition.execution_id, start.members.get("Input")
-        state.parent, state.custom_status = start.members.get("ParentInstance"), partition.custom_status
-        session.quiet, session.open, session.in_flight = frozenset(), set(now.open), 0
-
-        def still_wanted(mail: Mail) -> bool:
-            if mail.row is not None:
-                return mail.row in rows or id(mail) not in early  # a row that is gone was consumed by a commit whose reply was lost
-            if mail.event is None or mail.event.kind not in RESPONSES:
-                return True
-            return mail.execution_id == state.execution_id and mail.event.task_id in now.open
-
-        session.mail = deque(filter(still_wanted, session.mail))
-        for message in partition.messages:
-            self._post_message(session, message)
-        await self._send_again(session)
-        completion = now.completion
-        if completion is not None and completion.members["OrchestrationStatus"] == "ContinuedAsNew":
-            await self.runner.continue_interrupted(session, completion)
-            return
-        if completion is not None:
-            state.status, state.output = completion.members["OrchestrationStatus"], completion.members.get("Result")
-            state.completed = state.updated = completion.timestamp
-            self.changed(session)
-            return
-        state.status = "Suspended" if now.suspended else "Running"
-        if now.reason is not None:
-            state.output = now.reason
-        if now.unplayed:
-            session.play = True
-            for event in partition.events:
-                event.played = False
-        self.changed(session)
-        for created in now.open.values():
-            await self._resume_task(session, created)
-
-    def _post_message(self, session: Session, message: Message) -> None:
-        if not any(mail.row == message.row for mail in session.mail):
-            session.post(Mail(message.event, row=message.row))
-
-    async def _send_again(self, session: Session) -> None:
-        partition = session.partition
-        assert partition is not None
-        unsent = [event for event in partition.events[partition.sent :] if event.kind is Kind.EventSent]
-        for event in unsent:
-            await self.send(event)
-        if unsent:
-            await self._store.mark_sent(partition)
-
-    async def _resume_task(self, session: Session, created: Event) -> None:
-        state = session.state
-        if created.kind is Kind.TaskScheduled:
-            self.activity(session, activity_call(state, created))
-        elif created.kind is Kind.TimerCreated:
-            self.timer(session, created)
-        else:
-            child_id = str(created.members["InstanceId"])
-            live = self.sessions.get(child_id)
-            child = live.state if live is not None else await self._store.get_instance(child_id)
-            if child is None or not is_child_of(child, state, created.id):
-                self.child(state, created)
-            elif child.is_terminal and live is None:
-                partition = await self._store.load(child_id)
-                completion = standing(partition.events).completion
-                if completion is not None:
-                    session.post(Mail(parent_reply(child.parent or {}, completion, now_text()), state.execution_id))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

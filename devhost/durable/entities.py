@@ -178,7 +178,7 @@ class Entities:
         except (CorruptRow, LostValue) as problem:
             self._log.error("entity %s is set aside; no other is affected: %s", entity.id, problem)
             return
-        except Exception:
+        except Exception:  # noqa: BLE001 (one entity must not take the others down, whatever went wrong)
             self._log.exception("entity %s is set aside after an unexpected error in the host", entity.id)
             return
         finally:

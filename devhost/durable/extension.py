@@ -9,13 +9,14 @@ from typing import Any
 
 from devhost.durable.activities import Activities
 from devhost.durable.client import DurableClient
+from devhost.durable.decisions import Known
 from devhost.durable.dispatcher import Dispatcher
 from devhost.durable.entities import Entities
 from devhost.durable.http_api import HttpApi
 from devhost.durable.listing import Listing
 from devhost.durable.ownership import Ownership
 from devhost.durable.payloads import Links
-from devhost.durable.replay import Known
+from devhost.durable.recovery import Recovery
 from devhost.durable.rewind import Rewinder
 from devhost.durable.rows import RowWriter
 from devhost.durable.runner import Runner
@@ -74,7 +75,7 @@ class DurableExtension:
         )
         self._dispatcher.activities = self._activities
         self._dispatcher.to_entity = self._entities.deliver
-        self._dispatcher.runner = Runner(
+        runner = self._dispatcher.runner = Runner(
             store=self._store,
             settings=settings,
             functions=orchestrators,
@@ -84,6 +85,8 @@ class DurableExtension:
             effects=self._dispatcher,
             log=log,
         )
+        self._recovery = Recovery(self._store, self._dispatcher, runner)
+        self._dispatcher.restore = self._recovery.restore
         self.client = DurableClient(
             store=self._store,
             rows=self._rows,
@@ -116,11 +119,11 @@ class DurableExtension:
         await self._store.create()
         await self._ownership.take()
         self._dispatcher.start()
-        count = await self._dispatcher.recover()
+        count = await self._recovery.find()
         waiting, unsent = await self._store.with_messages()
         for entity_id in sorted(name for name in waiting | unsent if name.startswith("@")):
             await self._entities.resume(entity_id)
-        await self._dispatcher.sweep(name for name in waiting if not name.startswith("@"))
+        await self._recovery.sweep(name for name in waiting if not name.startswith("@"))
         self._dispatcher.resume_all()
         if count:
             self._log.info("task hub '%s': %d unfinished instances are going on", self.settings.hub, count)

@@ -116,7 +116,7 @@ class Event:
         kind: Kind,
         members: dict[str, Any] | None = None,
         *,
-        id: int = -1,
+        id: int = -1,  # noqa: A002 (upstream's word for it)
         timestamp: str | None = None,
         played: bool = False,
         private: dict[str, str] | None = None,

@@ -65,7 +65,7 @@ class HttpApi:
             return _error(400, "One or more of the arguments submitted is incorrect", str(refused), "System.ArgumentException")
         except OperationRefused as refused:
             return _error(500, "Something went wrong while processing your request", str(refused), refused.type_name)
-        except Exception as problem:  # the API's own contract: whatever goes wrong is told, not dropped
+        except Exception as problem:  # noqa: BLE001 (whatever goes wrong is told to the caller, as upstream does)
             return _error(500, "Something went wrong while processing your request", str(problem), type(problem).__name__)
 
     # ---- starting
@@ -77,7 +77,7 @@ class HttpApi:
                 given = parse_json(request.body, empty_is_null=True)
             except BadJson as bad:
                 return _error(400, "Invalid JSON content", str(bad), "Newtonsoft.Json.JsonReaderException")
-        started = await self._client.start(name, instance_id, input=given, version=asked.text("version"))
+        started = await self._client.start(name, instance_id, given=given, version=asked.text("version"))
         return await self._started(request, asked, started)
 
     async def _restart(self, request: WebRequest, asked: _Query, instance_id: str) -> WebReply:

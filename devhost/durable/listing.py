@@ -63,10 +63,10 @@ class Listing:
         await self._rows.flush()
         terms = _with_prefix(f"@{name.lower()}@" if name else "@")
         page, following = await self._store.instance_page(" and ".join(terms), max(1, min(top, _LARGEST_PAGE)), token)
-        return [shown for state in page if (shown := _entity(state, since, until, with_state)) is not None], following
+        return [shown for state in page if (shown := _entity(state, since, until, with_state=with_state)) is not None], following
 
 
-def _entity(state: InstanceState, since: int | None, until: int | None, with_state: bool) -> dict[str, Any] | None:
+def _entity(state: InstanceState, since: int | None, until: int | None, *, with_state: bool) -> dict[str, Any] | None:
     updated = to_ticks(state.updated)
     if (since is not None and updated < since) or (until is not None and updated > until):
         return None

@@ -7,6 +7,7 @@ same machine that finds the holder's process gone breaks the lease at once. A ho
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -132,10 +133,8 @@ def _machine() -> str:
             break
         except OSError:
             continue
-    try:
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return uuid.uuid5(uuid.NAMESPACE_DNS, "|".join(parts)).hex
 
 

@@ -68,7 +68,7 @@ def history_payload(events: Sequence[Event], *, show_input: bool, show_output: b
             del item["TaskScheduledId"]
             is_success = kind in (Kind.TaskCompleted, Kind.SubOrchestrationInstanceCompleted)
             if is_success:
-                _show_result(item, show_output)
+                _show_result(item, show_output=show_output)
             found = scheduled.get(f"{_ANSWERS[kind].name}_{event.task_id}")
             item["Timestamp"] = event.timestamp
             if found is not None:
@@ -84,7 +84,7 @@ def history_payload(events: Sequence[Event], *, show_input: bool, show_output: b
                 del item[name]
             item["FunctionName"] = item.pop("Name")
         elif kind is Kind.ExecutionCompleted:
-            _show_result(item, show_output)
+            _show_result(item, show_output=show_output)
         elif kind is Kind.TimerFired:
             del item["TimerId"]
         elif kind in (Kind.OrchestratorStarted, Kind.OrchestratorCompleted):
@@ -96,7 +96,7 @@ def history_payload(events: Sequence[Event], *, show_input: bool, show_output: b
     return [item for index, item in enumerate(shown) if index not in hidden]
 
 
-def _show_result(item: dict[str, Any], show_output: bool) -> None:
+def _show_result(item: dict[str, Any], *, show_output: bool) -> None:
     if show_output:
         item["Result"] = value_or_text(item["Result"])
     else:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from devhost.durable.answers import Answer
+from devhost.durable.decisions import Decision, Frame
+from devhost.durable.drift import drift
 from devhost.durable.history import Event, Kind
 from devhost.durable.jsontext import dumps
 from devhost.durable.times import TICKS_PER_SECOND, to_round_trip_text, to_text, to_ticks
@@ -32,59 +33,6 @@ CALL_ACTIVITY, CALL_ACTIVITY_RETRY, CALL_SUB, CALL_SUB_RETRY, CONTINUE_AS_NEW, C
 CALL_ENTITY, CALL_HTTP, SIGNAL_ENTITY, SIGNAL_ENTITY_LATER, WHEN_ANY, WHEN_ALL = range(7, 13)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The durable names the app has, lower-cased → as registered."""
-
-    orchestrators: dict[str, str]
-    activities: dict[str, str]
-    entities: dict[str, str]
-
-    def unknown_text(self, kind: str, name: str) -> str:
-        """Upstream's sentence about a name that is not registered; `kind` is `orchestrator`, `activity` or `entity`."""
-        names: dict[str, str] = {"orchestrator": self.orchestrators, "activity": self.activities, "entity": self.entities}[kind]
-        listed = ", ".join(f"'{known}'" for known in sorted(names.values()))
-        return (
-            f"The function '{name}' doesn't exist, is disabled, or is not an {kind} function. "
-            f"Additional info: The following are the known {kind} functions: {listed}."
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What the engine knows of an instance besides its history."""
-
-    instance_id: str
-    execution_id: str
-    name: str
-    parent_id: str | None
-    known: Known
-    max_actions: int = 100_000
-
-
-@dataclass(slots=True)
-class Decision:
-    """What to append to the history and do."""
-
-    scheduled: list[Event] = field(default_factory=list)
-    """New events in the order of their sequence numbers, the completion included."""
-    completion: Event | None = None
-    """The `ExecutionCompleted` among them, whatever its status."""
-    new_input: str | None = None
-    """The next generation's input, when the status is `ContinuedAsNew`."""
-    carried: list[Event] = field(default_factory=list)
-    """Events that arrived after the continue-as-new and belong to the next generation."""
-    custom_status: str | None = None
-    """JSON text, when the answer set one."""
-    suspended: bool = False
-    reason: str | None = None
-    """The last suspend or resume reason."""
-    quiet: frozenset[int] = frozenset()
-    """Open tasks all of which must succeed before the orchestrator can possibly answer anything else: see `_quiet`."""
-    notes: list[str] = field(default_factory=list)
-    """Sentences for the log: what happened here that an app's author would want to know."""
-
-
 class _Failure(Exception):
     """The orchestration fails with this text, once nothing is open."""
 
@@ -98,13 +46,13 @@ class _Node:
 
     __slots__ = ("done", "failed", "ids", "then")
 
-    def __init__(self, done: bool = False, failed: bool = False) -> None:
+    def __init__(self, *, done: bool = False, failed: bool = False) -> None:
         self.done = done
         self.failed = failed
         self.ids: list[int] = []
         self.then: list[Callable[[], None]] = []
 
-    def finish(self, failed: bool = False) -> None:
+    def finish(self, *, failed: bool = False) -> None:
         if not self.done:
             self.done, self.failed = True, failed
             for listener in self.then:
@@ -210,7 +158,7 @@ class _Replay:
     def resolve(self, event: Event, *, failed: bool) -> None:
         node = self.open.pop(event.task_id, None)
         if node is not None:
-            node.finish(failed)
+            node.finish(failed=failed)
 
     def raise_event(self, event: Event) -> None:
         if self.continue_input is not None:
@@ -225,26 +173,9 @@ class _Replay:
     def confirm(self, event: Event) -> None:
         if self.answer.no_actions:
             return  # the answer could not be read at all: that is the failure to report
-        planned = self.new.get(event.id)
-        what = _description(event)
-        if planned is None:
-            raise _NonDeterministic(
-                f"A previous execution of this orchestration scheduled {what(True)}, but the current replay execution hasn't (yet?) scheduled "
-                "this task. Was a change made to the orchestrator code after this instance had already started running?"
-            )
-        if planned.kind is not event.kind:
-            raise _NonDeterministic(
-                f"A previous execution of this orchestration scheduled {what(False)}, but the current orchestration replay instead "
-                f"{_PRODUCED[event.kind]} a {_CLR_NAMES[planned.kind]} {_THING[event.kind]} with this sequence number. Was a change made to the "
-                "orchestrator code after this instance had already started running?"
-            )
-        if event.kind in (Kind.TaskScheduled, Kind.SubOrchestrationInstanceCreated) and _other_name(event, planned):
-            kind = "an activity task named" if event.kind is Kind.TaskScheduled else "a sub-orchestration task with name"
-            raise _NonDeterministic(
-                f"A previous execution of this orchestration scheduled {what(False)}, but the current orchestration replay instead "
-                f"scheduled {kind} '{planned.members['Name']}' with this sequence number.  Was a change made to the orchestrator code after "
-                "this instance had already started running?"
-            )
+        problem = drift(event, self.new.get(event.id))
+        if problem is not None:
+            raise _NonDeterministic(problem)
         del self.new[event.id]
 
     # ---- executing the list
@@ -305,7 +236,7 @@ class _Replay:
         if number == CALL_SUB:
             return self.checked("orchestrator", action) or self.sub_orchestration(action)
         if number in (CALL_ACTIVITY_RETRY, CALL_SUB_RETRY):
-            return self.with_retry(action, number == CALL_ACTIVITY_RETRY)
+            return self.with_retry(action, is_activity=number == CALL_ACTIVITY_RETRY)
         if number in (CALL_ENTITY, SIGNAL_ENTITY, SIGNAL_ENTITY_LATER):
             return self.entity(action, number)
         if number == CONTINUE_AS_NEW:
@@ -329,7 +260,7 @@ class _Replay:
             left -= 1
             node.failed = node.failed or any(child.failed for child in children)
             if left == 0:
-                node.finish(node.failed)
+                node.finish(failed=node.failed)
 
         node.failed = any(child.failed for child in children)
         for child in waiting:
@@ -395,7 +326,7 @@ class _Replay:
         self.decision.notes.append(f"error: the call of '{name}' was rejected, so the orchestration waits for ever. {problem}")
         return _Node(done=True, failed=True)
 
-    def with_retry(self, action: dict[str, Any], is_activity: bool) -> _Node:
+    def with_retry(self, action: dict[str, Any], *, is_activity: bool) -> _Node:
         options = action.get("retryOptions")
         if not options:
             raise _Failure("Value cannot be null. (Parameter 'retryOptions')")
@@ -526,50 +457,6 @@ class _Retry:
 
 
 _CONFIRMATIONS: Final = (Kind.TaskScheduled, Kind.TimerCreated, Kind.SubOrchestrationInstanceCreated, Kind.EventSent)
-_CLR_NAMES: Final = {
-    Kind.TaskScheduled: "ScheduleTaskOrchestratorAction",
-    Kind.TimerCreated: "CreateTimerOrchestratorAction",
-    Kind.SubOrchestrationInstanceCreated: "CreateSubOrchestrationAction",
-    Kind.EventSent: "SendEventOrchestratorAction",
-    Kind.ExecutionCompleted: "OrchestrationCompleteOrchestratorAction",
-}
-_PRODUCED: Final = {
-    Kind.TaskScheduled: "produced",
-    Kind.TimerCreated: "produced",
-    Kind.SubOrchestrationInstanceCreated: "produced",
-    Kind.EventSent: "scheduled",
-}
-_THING: Final = {
-    Kind.TaskScheduled: "action",
-    Kind.TimerCreated: "action",
-    Kind.SubOrchestrationInstanceCreated: "action",
-    Kind.EventSent: "task",
-}
-
-
-def _description(event: Event) -> Callable[[bool], str]:
-    """How upstream names a scheduled event in a complaint; the argument says whether the replay lacks it altogether."""
-
-    def describe(missing: bool) -> str:
-        number, members = event.id, event.members
-        if event.kind is Kind.TaskScheduled:
-            if missing:
-                return f"an activity task with sequence ID {number} and name '{members['Name']}' (version '{members.get('Version') or ''}')"
-            return f"an activity task with sequence number {number} named '{members['Name']}'"
-        if event.kind is Kind.TimerCreated:
-            return f"a timer task with sequence number {number}"
-        if event.kind is Kind.SubOrchestrationInstanceCreated:
-            version, instance_id = members.get("Version") or "", members["InstanceId"]
-            return f"a sub-orchestration task with sequence ID {number} and name '{members['Name']}' (version '{version}', instance ID '{instance_id}')"
-        return (
-            f"a send event task with sequence ID {number}, type 'EventSent' name '{members['Name']}', instance ID '{members['InstanceId']}'"
-        )
-
-    return describe
-
-
-def _other_name(event: Event, planned: Event) -> bool:
-    return str(event.members["Name"]).lower() != str(planned.members["Name"]).lower()
 
 
 def _as_json(value: Any) -> str:

@@ -15,9 +15,10 @@ from typing import Protocol
 
 from devhost.durable.activities import ActivityCall, Arguments
 from devhost.durable.answers import Answer, failed_answer, read_answer
+from devhost.durable.decisions import Decision, Frame, Known
 from devhost.durable.episode import RESPONSES, context_json, execution_started, new_execution_id, start_event
 from devhost.durable.history import MESSAGES, Event, Kind
-from devhost.durable.replay import Decision, Frame, Known, replay
+from devhost.durable.replay import replay
 from devhost.durable.sessions import Mail, Session
 from devhost.durable.settings import DurableSettings
 from devhost.durable.state import InstanceState
@@ -91,7 +92,7 @@ class Runner:
                 await self._store.drop_messages(session.id, consumed)
             return
         now = now_text()
-        new = [event for event in accepted]
+        new = list(accepted)
         if fresh is not None:
             new = [Event(Kind.OrchestratorStarted, timestamp=now), start_event(fresh, now), *new]
         elif new:

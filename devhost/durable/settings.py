@@ -71,7 +71,7 @@ class DurableSettings:
             max_entities=section.positive("maxConcurrentEntityFunctions", 10 if small else 10 * cores),
             max_entity_batch=section.positive("maxEntityOperationBatchSize", 50 if small else 5000),
             max_actions=section.positive("maxOrchestrationActions", 100_000),
-            store_inputs=section.flag("storeInputsInOrchestrationHistory", False),
+            store_inputs=section.flag("storeInputsInOrchestrationHistory", default=False),
             overridable=section.one_of("overridableExistingInstanceStates", "NonRunningStates", ("NonRunningStates", "AnyState")),
             http_sleep_milliseconds=section.section("httpSettings").positive("defaultAsyncRequestSleepTimeMilliseconds", 30_000),
             entity_reorder_minutes=section.whole("entityMessageReorderWindowInMinutes", 30),
@@ -120,10 +120,8 @@ class _Section:
         if value is None:
             return default
         try:
-            if isinstance(value, bool):
-                raise ValueError
-            return int(value)
-        except (TypeError, ValueError):
+            return int(str(value))
+        except ValueError:
             raise self._wrong(name, "a whole number", value) from None
 
     def positive(self, name: str, default: int) -> int:
@@ -132,7 +130,7 @@ class _Section:
             raise self._wrong(name, "a number above 0", value)
         return value
 
-    def flag(self, name: str, default: bool) -> bool:
+    def flag(self, name: str, *, default: bool) -> bool:
         value = self._values.get(name.lower())
         if value is None:
             return default

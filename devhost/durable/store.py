@@ -93,7 +93,11 @@ class HubStore:
 
     async def insert_instance(self, state: InstanceState) -> bool:
         """Writes a new row; False when the id has one already."""
-        return await self.storage.tables.insert(self.instances_table, await self._instance_row(state)) is not None
+        if await self.storage.tables.insert(self.instances_table, await self._instance_row(state)) is not None:
+            return True
+        # The row in the way may be our own: the reply to the first attempt was lost and the request repeated.
+        there = await self.storage.tables.get(self.instances_table, to_key(state.instance_id), "")
+        return there is not None and there.get("ExecutionId") == state.execution_id
 
     async def put_instance(self, state: InstanceState) -> None:
         """Writes the row, whatever was there."""

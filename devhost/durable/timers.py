@@ -7,6 +7,7 @@ so timers there are up to a second early, and an app that works here must live w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import logging
@@ -87,7 +88,5 @@ class Timers:
             while self._heap and (self._heap[0][0] <= now_ticks() or self._heap[0][2] not in self._events):
                 self._due(heapq.heappop(self._heap)[2])
             wait = (self._heap[0][0] - now_ticks()) / TICKS_PER_SECOND if self._heap else _LONGEST_SLEEP
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), max(0.0, min(wait, _LONGEST_SLEEP)))
-            except TimeoutError:
-                pass

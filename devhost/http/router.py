@@ -41,8 +41,8 @@ def make_route(function: FunctionMetadata, prefix: str) -> Route:
     """Raises:
     BadTemplate: the route cannot be read.
     """
-    own = RouteTemplate(route_text(function))
-    template = RouteTemplate(f"{prefix}/{own.text}") if prefix else own
+    route = route_text(function)
+    template = RouteTemplate(f"{prefix}/{route}" if prefix else route)
     methods = function.trigger.get("methods")
     return Route(function, template, frozenset(str(method).upper() for method in methods) if methods else None)
 

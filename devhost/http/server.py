@@ -310,9 +310,7 @@ def write_reply(transport: asyncio.Transport, request: Request | None, reply: Re
         lines.append(f"Date: {http_date()}")
     if "server" not in names:
         lines.append("Server: Kestrel")
-    transport.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-    if chunked:
-        transport.writelines((b"%x\r\n" % len(body), body, b"\r\n0\r\n\r\n"))
-    elif body:
-        transport.write(body)
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    parts = (head, b"%x\r\n" % len(body), body, b"\r\n0\r\n\r\n") if chunked else (head, body)
+    transport.write(b"".join(parts))
     return keep

@@ -46,11 +46,12 @@ class RouteTemplate:
         """Raises:
         BadTemplate: with the reason.
         """
-        if text.startswith(("/", "~")):
-            raise BadTemplate(f"the route template {text!r} must not start with {text[0]!r}")
+        self.text = text
+        if text.startswith("~") and not text.startswith("~/"):
+            raise BadTemplate(f"the route template {text!r} must not start with '~'")
+        text = text.removeprefix("~").removeprefix("/")
         if "?" in re.sub(r"\{[^{}]*\}", "", text):
             raise BadTemplate(f"the route template {text!r} must not contain '?' outside a parameter")
-        self.text = text
         self._segments = [_parse_segment(part, text) for part in _split(text)]
         self.parameters = [p for s in self._segments for p in ((s.parameter,) if s.parameter else s.parameters)]
         seen: set[str] = set()

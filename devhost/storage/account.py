@@ -107,10 +107,8 @@ class StorageAccount:
     ) -> Answer:
         """Sends one request, repeating it while the service is busy or away.
 
-        Args:
-            path: already percent-encoded, with its leading slash.
-            query: already percent-encoded, without `?`.
-            patience: seconds to go on trying after the first transient failure.
+        `path` (with its leading slash) and `query` are percent-encoded already. `patience` is for how many seconds to go on trying after
+        the first transient failure; a status in `expect` is an answer.
 
         Raises:
             StorageError: an answer outside `expect` that repeating would not change.
@@ -136,7 +134,7 @@ class StorageAccount:
                 failure = StorageUnavailable(str(refused))
             if time.monotonic() + delay > deadline:
                 raise failure
-            await asyncio.sleep(delay * random.uniform(0.7, 1.3))
+            await asyncio.sleep(delay * random.uniform(0.7, 1.3))  # noqa: S311
             delay = min(delay * 2, 5.0)
 
     async def _send(

@@ -26,6 +26,7 @@ from devhost.triggers.ncrontab import BadSchedule, Schedule, is_frequent, parse_
 
 _log = logging.getLogger("Host.Triggers.Timer")
 _LOCK_RETRY_SECONDS = 5.0
+_STOP_GRACE_SECONDS = 30.0
 _LONGEST_SLEEP_SECONDS = 60.0
 
 
@@ -102,7 +103,8 @@ class TimerTrigger:
     async def stop(self) -> None:
         self._is_stopping.set()
         if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait({self._task}, timeout=_STOP_GRACE_SECONDS)
+            self._task.cancel()
         if self._lock is not None:
             await self._lock.release()
 

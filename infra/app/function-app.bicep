@@ -135,7 +135,11 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         // Activities are plain functions on the worker's threads, and mostly wait for storage.
         {
           name: 'PYTHON_THREADPOOL_THREAD_COUNT'
-          value: '24'
+          value: '16'
+        }
+        {
+          name: 'MALLOC_ARENA_MAX'
+          value: '2'
         }
       ]
     }

@@ -34,7 +34,7 @@ def drive(base: str, out: Path, run: str) -> None:
         drivers.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
     for driver in drivers:
         said, _ = driver.communicate(timeout=300)
-        assert 0 == driver.returncode, said.decode()
+        assert driver.returncode == 0, said.decode()
     found = {}
     for part in range(PARTS):
         found |= json.loads((out / f"part{part}.json").read_text())
@@ -42,8 +42,10 @@ def drive(base: str, out: Path, run: str) -> None:
 
 
 def compare(kind: str, expected: Path, observed: Path) -> None:
-    done = subprocess.run([sys.executable, str(GOLDEN / "compare.py"), kind, str(expected), str(observed)], capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stdout + done.stderr
+    done = subprocess.run(
+        [sys.executable, str(GOLDEN / "compare.py"), kind, str(expected), str(observed)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_replies_and_episodes_are_the_real_engines(request: pytest.FixtureRequest, tmp_path: Path) -> None:
@@ -63,5 +65,7 @@ def test_replies_and_episodes_are_the_real_engines(request: pytest.FixtureReques
     with running(app, settings=settings) as host:
         drive(f"http://127.0.0.1:{host.port}/runtime/webhooks/durabletask", tmp_path, run)
     compare("replies", GOLDEN / "replies.json", tmp_path / "replies.json")
-    subprocess.run([sys.executable, str(GOLDEN / "episodes.py"), str(trace), run, str(tmp_path / "episodes")], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, str(GOLDEN / "episodes.py"), str(trace), run, str(tmp_path / "episodes")], check=True, capture_output=True
+    )
     compare("episodes", GOLDEN / "episodes", tmp_path / "episodes")

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.docs.markdown import PAGES, blocks, name
 from tests.docs.project import Project
+from tools.bootstrap import ROOT
 
 NEEDS_APP = "docs/how-to/run-and-follow.md"
 RUNNABLE = [page for page in PAGES if name(page) != NEEDS_APP and any("run" in each.words for each in blocks(page))]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", RUNNABLE, ids=name)
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     assert Project(tmp_path).follow(blocks(page)) > 0
+
+
+def test_the_main_job_gives_what_the_readme_shows(tmp_path: Path) -> None:
+    shown = next(each for each in blocks(ROOT / "README.md") if each.language == "text")
+    assert "336,776" in shown.text
+    headline, *rows = shown.text.strip().splitlines()
+    summary = headline.partition("succeeded")[2]
+    lines = "\n".join([f"✔ … succeeded in … s{summary}", *(f"{row} …" for row in rows)])
+    asked = replace(shown, words=frozenset({"run"}), text=f"$ tidemill apply 'flights/*' --local\n{lines}\n")
+    assert Project(tmp_path).follow([asked]) == 1
 
 
 def test_the_pages_that_teach_are_among_them() -> None:

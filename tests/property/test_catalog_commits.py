@@ -180,7 +180,7 @@ class Commits(RuleBasedStateMachine):
 
 @pytest.mark.timeout(120 * DEPTH)
 def test_commits_follow_the_sequential_model() -> None:
-    Commits.TestCase.settings = settings(max_examples=30 * DEPTH, stateful_step_count=20, deadline=None, phases=PHASES)
+    Commits.TestCase.settings = settings(max_examples=60 * DEPTH, stateful_step_count=20, deadline=None, phases=PHASES)
     Commits.TestCase("runTest").runTest()
 
 

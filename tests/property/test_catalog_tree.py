@@ -52,7 +52,7 @@ def test_it_holds_what_a_dict_holds(history: list[dict[UnitKey, Entry | None]]) 
     nodes = Nodes(Objects(MemoryStore()))
     root, model = played(nodes, history)
     assert list(scan(nodes, root)) == sorted(model.items())
-    assert list(assets(nodes, root)) == sorted({unit.asset for unit in model})
+    assert assets(nodes, root) == tuple(sorted({unit.asset for unit in model}))
     for asset in ("a", "a.b", "a_b", "b", "c"):
         assert dict(scan(nodes, root, AssetKey(asset))) == {unit: entry for unit, entry in model.items() if unit.asset == asset}
     for unit in {unit for step in history for unit in step}:

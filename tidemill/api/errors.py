@@ -98,7 +98,7 @@ class WrongMethod(RequestError):
     code = "method-not-allowed"
 
     def __init__(self, method: str, path: str, allowed: Sequence[str]) -> None:
-        super().__init__(f"`{path}` does not take {method}.", hint=f"It takes {' and '.join(allowed)}.")
+        super().__init__(f"`{path}` does not take {method}.", hint=f"It takes {', '.join(allowed)}.")
         self.allowed = tuple(allowed)
 
 

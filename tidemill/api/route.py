@@ -103,6 +103,13 @@ def find(routes: Iterable[Route[Any, Any]], path: str) -> dict[str, tuple[Route[
     return found
 
 
+def open_templates(routes: Iterable[Route[Any, Any]]) -> frozenset[str]:
+    """Templates that the Functions host may answer without a key: those whose every route says nothing about data."""
+    routes = tuple(routes)
+    closed = {route.template for route in routes if route.role is not Role.ANYONE}
+    return frozenset(route.template.strip("/") for route in routes if route.template not in closed)
+
+
 def function_names(routes: Iterable[Route[Any, Any]]) -> dict[str, str]:
     """One Azure function for each template, whatever its methods, by function name: a wrong method is then ours to answer, with 405 and `Allow`."""
     templates = sorted({route.template.strip("/") for route in routes})

@@ -14,7 +14,7 @@ from tidemill.catalog.diff import Change, diff
 from tidemill.catalog.log import Log
 from tidemill.catalog.objects import decode
 from tidemill.catalog.snapshots import Snapshots, instant
-from tidemill.catalog.tree import Nodes, assets, lookup, scan
+from tidemill.catalog.tree import Nodes, assets, entry_of, lookup, scan, scan_items
 from tidemill.catalog.writer import MAIN, Author, Committed, Position, Writer, exists
 from tidemill.model.facts import Entry, Record
 from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
@@ -40,7 +40,7 @@ class CatalogView(NamedTuple):
 
     def entries(self, asset: AssetKey) -> Mapping[PartitionKey, Entry]:
         """The partitions of an asset that hold something, in order."""
-        return {unit.partition: entry for unit, entry in scan(self.nodes, self.root, asset)}
+        return {PartitionKey(item.partition): entry_of(item) for item in scan_items(self.nodes, self.root, asset)}
 
     def all_entries(self) -> Mapping[UnitKey, Entry]:
         """Every unit that holds something, in order."""
@@ -48,7 +48,7 @@ class CatalogView(NamedTuple):
 
     def assets(self) -> tuple[AssetKey, ...]:
         """The assets that hold something, in order."""
-        return tuple(assets(self.nodes, self.root))
+        return assets(self.nodes, self.root)
 
 
 class Catalog:

@@ -114,7 +114,8 @@ class Log:
         if known is not None and known.hash == hint.entry:
             return hint.number
         with self._lock:
-            self._entries.clear()  # the store may have been restored from a copy: what was remembered is not true any more
+            if known is not None or hint.number < max(self._entries, default=0):
+                self._entries.clear()  # the store may have been restored from a copy: what was remembered may not be true any more
         found = self.find(hint.number)
         return hint.number if found is not None and found.hash == hint.entry else 0
 
@@ -141,8 +142,9 @@ class Log:
             )
         recorded = Recorded(entry, digest(data))
         with self._lock:
-            if len(self._entries) >= _REMEMBERED:
-                self._entries.clear()
+            before = self._entries.get(number - 1)
+            if len(self._entries) >= _REMEMBERED or (before is not None and before.hash != entry.previous):
+                self._entries.clear()  # full, or about another history than the one that is stored now
             self._entries[number] = recorded
         return recorded
 

@@ -25,6 +25,7 @@ from tidemill.storage.objects import Objects
 
 RANK_BITS = 7
 _CACHE_BYTES = 32 * 1024 * 1024
+_AT_ONCE = 256
 
 
 def rank(key: tuple[str, str]) -> int:
@@ -151,22 +152,37 @@ def lookup_many(nodes: Nodes, root: str, keys: Iterable[UnitKey]) -> dict[UnitKe
 
 def scan(nodes: Nodes, root: str, asset: AssetKey | None = None) -> Iterator[tuple[UnitKey, Entry]]:
     """All units of the tree, or of one asset, in order; reads only the nodes that hold them, several at a time."""
-    level = [nodes.get(root)]
-    while level and isinstance(level[0], Branch):
-        wanted = [child.node for node in level if isinstance(node, Branch) for child in _overlapping(node.children, asset)]
-        level = nodes.get_many(wanted)
-    for leaf in level:
-        for item in leaf.entries if isinstance(leaf, Leaf) else ():
-            if asset is None or item.asset == asset:
-                yield key_of(item), entry_of(item)
+    return ((key_of(item), entry_of(item)) for item in scan_items(nodes, root, asset))
 
 
-def assets(nodes: Nodes, root: str) -> Iterator[AssetKey]:
-    """The assets that have units, in order; skips from one to the next, so it costs their number and not the units'."""
-    found = _first_from(nodes, root, ("", ""))
-    while found is not None:
-        yield found.asset
-        found = _first_from(nodes, root, (found.asset + "\0", ""))
+def scan_items(nodes: Nodes, root: str, asset: AssetKey | None = None) -> Iterator[LeafEntry]:
+    """As `scan`, without taking the leaves' items apart. Holds a few hundred leaves at a time."""
+    level = [root]
+    while level:
+        below: list[str] = []
+        for at in range(0, len(level), _AT_ONCE):
+            for node in nodes.get_many(level[at : at + _AT_ONCE]):
+                if isinstance(node, Branch):
+                    below += [child.node for child in _overlapping(node.children, asset)]
+                else:
+                    yield from node.entries if asset is None else (item for item in node.entries if item.asset == asset)
+        level = below
+
+
+def assets(nodes: Nodes, root: str) -> tuple[AssetKey, ...]:
+    """The assets that have units, in order; looks into a subtree only if more than one asset may be in it."""
+    found: set[str] = set()
+    level: list[tuple[str, str | None]] = [(root, None)]
+    """Nodes to look into, each with the asset that the unit after it belongs to; None after the last one."""
+    while level:
+        below: list[tuple[str, str | None]] = []
+        for node, (_, after) in zip(nodes.get_many(each for each, _ in level), level, strict=True):
+            found.update(item.asset for item in items_of(node))
+            if isinstance(node, Branch):
+                following = [*(child.asset for child in node.children[1:]), after]
+                below += [(child.node, asset) for child, asset in zip(node.children, following, strict=True) if asset != child.asset]
+        level = below
+    return tuple(AssetKey(asset) for asset in sorted(found))
 
 
 def entry_of(item: LeafEntry) -> Entry:
@@ -205,16 +221,3 @@ def _overlapping(children: Sequence[Child], asset: AssetKey | None) -> Sequence[
     start = max(bisect_right(children, (asset, ""), key=key_of) - 1, 0)
     end = bisect_left(children, (asset + "\0", ""), key=key_of)
     return children[start:end]
-
-
-def _first_from(nodes: Nodes, root: str, key: tuple[str, str]) -> UnitKey | None:
-    """The smallest unit not below a key."""
-    node = nodes.get(root)
-    following: UnitKey | None = None
-    while isinstance(node, Branch):
-        at = max(bisect_right(node.children, key, key=key_of) - 1, 0)
-        if at + 1 < len(node.children):
-            following = key_of(node.children[at + 1])
-        node = nodes.get(node.children[at].node)
-    at = bisect_left(node.entries, key, key=key_of)
-    return key_of(node.entries[at]) if at < len(node.entries) else following

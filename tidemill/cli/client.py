@@ -22,7 +22,7 @@ from tidemill.api.payloads import (
     RunView,
 )
 from tidemill.api.problem import MEDIA_TYPE, Problem
-from tidemill.cli.errors import AppProblem, AppUnreachable, NotTidemill
+from tidemill.cli.errors import AccessDenied, AppProblem, AppUnreachable, NotTidemill
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -36,12 +36,20 @@ class AppClient:
     Every method may raise `AppUnreachable` (nothing answers), `NotTidemill` (something else does) and `AppProblem` (it refuses, and says why).
     """
 
-    def __init__(self, url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, *, key: str = "", transport: httpx.BaseTransport | None = None) -> None:
+        """Opens no connection yet.
+
+        Args:
+            url: the app's address.
+            key: a function key of the app; empty for a host that asks for none.
+            transport: instead of the network.
+        """
         self.url = url
         # A proxy in the environment is for the outside world, not for an app on this machine.
         outside = (urlsplit(url).hostname or "") not in ("127.0.0.1", "localhost", "::1")
         self._http = httpx.Client(
             base_url=url,
+            headers={"x-functions-key": key} if key else {},
             transport=transport,
             timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
             trust_env=outside and transport is None,
@@ -114,12 +122,14 @@ class AppClient:
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise NotTidemill(self.url, f"{method} /api{path} gave something unexpected ({error})") from None
 
-    def _refusal(self, reply: httpx.Response) -> AppProblem | NotTidemill | AppUnreachable:
+    def _refusal(self, reply: httpx.Response) -> AppProblem | NotTidemill | AppUnreachable | AccessDenied:
         if reply.headers.get("content-type", "").split(";")[0] == MEDIA_TYPE:
             try:
                 return AppProblem(msgspec.json.decode(reply.content, type=Problem))
             except (msgspec.ValidationError, msgspec.DecodeError):
                 pass
+        if reply.status_code in (401, 403):
+            return AccessDenied(self.url, reply.status_code)
         if reply.status_code in (502, 503, 504):
             return AppUnreachable(self.url, f"HTTP {reply.status_code}")
         return NotTidemill(self.url, f"it answers HTTP {reply.status_code} without a reason")

@@ -39,6 +39,15 @@ class AppUnreachable(TidemillError):
         )
 
 
+class AccessDenied(TidemillError):
+    """The host in front of the app wants a key, or another one."""
+
+    code = "access-denied"
+
+    def __init__(self, url: str, status: int) -> None:
+        super().__init__(f"The app at {url} does not let you in (HTTP {status}).", hint="Set TIDEMILL_KEY to a function key of the app.")
+
+
 class NotTidemill(TidemillError):
     """Something answers at the app's address, but it does not speak our API."""
 

@@ -52,7 +52,7 @@ def connect(url: str, *, local: bool = False, store: str = "", project: str = ""
     """
     folder = find_project(Path.cwd(), project)
     if not local and not store:
-        return AppClient(app_url(url, os.environ, folder))
+        return AppClient(app_url(url, os.environ, folder), key=os.environ.get("TIDEMILL_KEY", ""))
     in_process: Any = importlib.import_module("tidemill.cli.in_process")  # Arrow and DuckDB load only when they are needed
     transport: httpx.BaseTransport = in_process.InProcessTransport(
         in_process.open_runtime(folder, store_address(store, os.environ, folder))

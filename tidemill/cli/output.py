@@ -144,7 +144,7 @@ def open_output(*, as_json: bool) -> Output:
 
 def _message(error: TidemillError) -> str:
     if isinstance(error, DefinitionError):
-        return error.message.partition("\n")[0]
+        return error.message.partition(":\n")[0] + "."
     return error.message
 
 

@@ -98,7 +98,8 @@ def _headline(view: RunView) -> Text:
     rows = sum(each.row_count for each in view.assets)
     told = [plural(view.units.total, "unit")] if view.units.total else []
     told += [f"{rows:,} rows written"] if rows else []
-    told += [f"commit {view.commit} changed {plural(view.changed, 'unit')}"] if view.commit else []
+    if view.commit:
+        told.append(f"commit {view.commit} changed {plural(view.changed, 'unit')}" if view.changed else "nothing changed")
     return Text(" ".join(words) + ("" if not told else ": " + ", ".join(told)), style=f"bold {COLOURS[view.status]}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tidemill.errors import CatalogConflict, RunFenced
+from tidemill.execution.memory import give_back_memory
 from tidemill.execution.planning import read_plan
 from tidemill.execution.runs import CancelRecord, PlanRecord
 from tidemill.execution.runtime import Runtime
@@ -31,7 +32,10 @@ def finish_run(runtime: Runtime, run: RunId) -> RunResult:
     assert record is not None, "a run is planned before it is finished"
     plan = read_plan(runtime, record.plan)
     outcomes = runtime.runs.outcomes(run)
-    return runtime.runs.finish(_result(runtime, request, record, plan, outcomes, canceled))
+    result = runtime.runs.finish(_result(runtime, request, record, plan, outcomes, canceled))
+    runtime.tables.clear()
+    give_back_memory()
+    return result
 
 
 def refuse_run(runtime: Runtime, run: RunId, error: ErrorInfo) -> RunResult:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tidemill.catalog.catalog import Catalog
 from tidemill.definitions.collect import load_definitions
 from tidemill.definitions.definitions import Definitions
+from tidemill.execution.memory import prefer_returnable_memory
 from tidemill.execution.runs import Runs
 from tidemill.execution.tables import TableCache
 from tidemill.graph.asset_graph import AssetGraph
@@ -59,6 +60,7 @@ class Runtime:
             SettingsError: the storage setting names nothing that can be opened.
             MissingExtra: it needs a package that is not installed.
         """
+        prefer_returnable_memory()
         store = open_store(settings.storage, container=settings.container)
         return cls(
             store,

@@ -60,6 +60,12 @@ class TableCache:
                 self._tables.move_to_end(record)
             return table
 
+    def clear(self) -> None:
+        """Forgets all of them: what a run has read, the next one seldom needs."""
+        with self._lock:
+            self._tables.clear()
+            self._size = 0
+
     def keep(self, record: str, table: pa.Table) -> None:
         """Remembers a table that was just written, so that whoever reads it next in this process need not fetch it."""
         size = table.nbytes

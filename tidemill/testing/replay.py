@@ -51,6 +51,7 @@ class ReplayDriver:
     def __init__(self, orchestrator: Callable[[Any], Any], input_: Any, *, instance_id: str = "replay") -> None:
         self._handle = Orchestrator.create(orchestrator)
         self._instance_id = instance_id
+        self._now = _START
         self.open: dict[int, Asked] = {}
         """What has been asked for and not been answered, by sequence number."""
         self.asked: list[Asked] = []
@@ -91,7 +92,6 @@ class ReplayDriver:
     def _begin(self, input_: Any) -> None:
         self._input = json.dumps(input_)
         self._history: list[dict[str, Any]] = []
-        self._now = _START
         self._finished = False
         self.open.clear()
         self.asked.clear()

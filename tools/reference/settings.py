@@ -24,6 +24,7 @@ setting of an identity-based connection. The command line always uses branch `ma
 | variable | meaning | default |
 |---|---|---|
 | `TIDEMILL_URL` | the app's address, as `--url` | the running local stack, else `http://127.0.0.1:7071` |
+| `TIDEMILL_KEY` | a function key of an app on Azure, sent as `x-functions-key` | none: a local host asks for none |
 | `TIDEMILL_TRACE` | `1`: print where a defect of Tidemill happened | no |
 | `NO_COLOR` | any text: no colours | colours on a terminal |
 
@@ -43,7 +44,8 @@ These are Azure's. `local.settings.json` and `infra/app/function-app.bicep` set 
 | `AzureWebJobsStorage` | storage of the task hub | the host cannot work without it |
 | `FUNCTIONS_WORKER_RUNTIME` | `python` | which worker to start |
 | `FUNCTIONS_WORKER_PROCESS_COUNT` | left out: 1 | worker processes; each loads the pipelines |
-| `PYTHON_THREADPOOL_THREAD_COUNT` | `24` | more threads than activities at once, so that a route never waits for one |
+| `PYTHON_THREADPOOL_THREAD_COUNT` | `16` | more threads than activities at once, so that a route never waits for one |
+| `MALLOC_ARENA_MAX` | `2` | one heap for all threads would be slow, one for each would never give memory back |
 | `AZURE_FUNCTIONS_DURABLE_STRICT_TYPING` | `1` | only plain JSON goes into the durable history |
 """
 

@@ -7,7 +7,6 @@ import contextlib
 import inspect
 import json
 import logging
-import sys
 import traceback
 import types
 import uuid
@@ -20,7 +19,6 @@ from azure.functions import meta
 from azure.functions.durable_functions import ActivityTriggerConverter
 
 from devhost.durable.extension import DurableExtension
-from devhost.durable.payloads import WEBHOOK_PATH
 from devhost.durable.settings import DurableSettings
 from devhost.functions import FunctionMetadata
 from devhost.invocation import Failed, Invocation, JsonText, Succeeded
@@ -133,10 +131,11 @@ class Host:
         extension = self.extension
         extension._dispatcher._stopping = extension._entities._stopping = extension._activities._stopped = True
         extension._rows.abandon()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        mine = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks() if task is not mine]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         ownership = extension._ownership
         await ownership._blobs.lease(ownership._container, "devhost-owner", "release", lease=ownership._lease)
         await self.storage.close()
@@ -191,4 +190,9 @@ async def running(app: df.DFApp | InProcessInvoker, connection: str, hub: str | 
             invoker.close()
 
 
-__all__ = ["ORIGIN", "WEBHOOK_PATH", "Host", "InProcessInvoker", "fresh_hub", "running", "sys"]
+async def eventually(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
+    """Returns when the condition holds."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"it did not happen within {seconds} s"
+        await asyncio.sleep(0.01)

@@ -1,7 +1,8 @@
 """An app with one orchestrator per behaviour of the engine. `build` makes a new one: an app's functions can be listed only once."""
 
 # The functions' parameters belong to the Durable SDK, which ships no types.
-# mypy: disable-error-code="no-untyped-def, misc"
+# mypy: disable-error-code="no-untyped-def, misc, no-untyped-call"
+# ruff: noqa: ANN001, ANN201, ANN202
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_everything_ends_as_it_would_have_and_nothing_recorded_runs_again(storag
         with running(tmp_path, settings=settings) as host:
             if attempt == 0:
                 for name in EXPECTED:
-                    assert 202 == host.request("POST", f"{API}/orchestrators/{name}/{name}").status
+                    assert host.request("POST", f"{API}/orchestrators/{name}/{name}").status == 202
             if attempt < 3:
                 time.sleep(dice.uniform(0.2, 1.2))
                 host.kill()
@@ -132,5 +132,5 @@ def test_everything_ends_as_it_would_have_and_nothing_recorded_runs_again(storag
                 assert (name, "Completed", output) == (name, found["runtimeStatus"], found["output"])
     runs = [line.split(" ") for line in marks.read_text().splitlines()]
     for moment, results in done_before:
-        assert [] == [what for when, what in runs if float(when) > moment and what in results]
+        assert [what for when, what in runs if float(when) > moment and what in results] == []
     assert any(results for _, results in done_before)

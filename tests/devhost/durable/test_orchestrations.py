@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.devhost.durable.rig import Host
+from tests.devhost.durable.rig import Host, eventually
 from tests.devhost.durable.scenarios import GATES, RUNS, in_host
 
 
@@ -76,8 +76,7 @@ def test_sequence_numbers_are_the_sdks(storage: str) -> None:
 def test_what_follows_a_failed_wave_waits_for_the_whole_wave(storage: str) -> None:
     async def story(host: Host) -> None:
         instance = await host.start_new("head_of_line")
-        while not host.invoker.calls("gated"):
-            await asyncio.sleep(0.01)
+        await eventually(lambda: host.invoker.calls("gated"))
         await asyncio.sleep(0.3)
         assert not host.invoker.calls("echo")
         GATES[instance].set()
@@ -180,8 +179,7 @@ def test_drift_fails_the_instance_and_the_stray_activity_runs(storage: str) -> N
             "Non-Deterministic workflow detected: A previous execution of this orchestration scheduled an activity task with sequence number 0 "
             "named 'echo', but the current orchestration replay instead scheduled an activity task named 'slow' with this sequence number."
         )
-        while not RUNS[f"slow {instance}"]:
-            await asyncio.sleep(0.02)
+        await eventually(lambda: RUNS[f"slow {instance}"])
         reply = await host.ask("GET", f"/instances/{instance}?showHistory=true")
         assert (
             reply.status,
@@ -198,7 +196,8 @@ def test_long_values_go_to_blobs_and_come_back(storage: str) -> None:
         assert found["output"] == ["z" * 200_000] * 3
         assert len(found["input"]["pad"]) == 100_000
         names = [item.name async for item in host.storage.blobs.list(f"{host.extension.settings.hub.lower()}-largemessages")]
-        assert names and all(name.startswith(f"{instance}/") and name.endswith(".json.gz") for name in names)
+        assert names
+        assert all(name.startswith(f"{instance}/") and name.endswith(".json.gz") for name in names)
         await host.ask("DELETE", f"/instances/{instance}")
         assert [item async for item in host.storage.blobs.list(f"{host.extension.settings.hub.lower()}-largemessages")] == []
 

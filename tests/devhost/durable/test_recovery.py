@@ -10,7 +10,7 @@ import pytest
 from devhost.durable.ownership import HubInUse
 from devhost.durable.times import now_text
 from devhost.invocation import Invocation, WorkerLost
-from tests.devhost.durable.rig import Host, InProcessInvoker, fresh_hub
+from tests.devhost.durable.rig import Host, InProcessInvoker, eventually, fresh_hub
 from tests.devhost.durable.scenarios import GATES, RUNS, build
 
 pytestmark = pytest.mark.filterwarnings("ignore:Potential duplicate Task completion")
@@ -140,13 +140,11 @@ def test_a_replaced_host_can_write_nothing_more(storage: str) -> None:
         hub, invoker = fresh_hub(), InProcessInvoker(build())
         old = await started(invoker, storage, hub)
         instance = await old.start_new("waits_late")
-        while not invoker.calls("gated"):
-            await asyncio.sleep(0.01)
+        await eventually(lambda: invoker.calls("gated"))
         ownership = old.extension._ownership
         await ownership._blobs.lease(ownership._container, "devhost-owner", "break")
         new = await started(invoker, storage, hub)
-        while len(invoker.calls("gated")) < 2:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: len(invoker.calls("gated")) == 2)
         GATES[instance].set()
         await asyncio.sleep(0.6)
         rows = [

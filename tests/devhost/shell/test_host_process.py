@@ -119,7 +119,7 @@ def test_the_port_opens_last(tmp_path: Path) -> None:
             ["cannot load the one function: the following parameters are declared in Python but not", "{'extra'}",
              "cannot load the two function: binding x has invalid non-type annotation list[str]"],
         ),
-        ("@app.route(route='/slash')\ndef one(req): ...\n", ["the route template '/slash' must not start with '/'"]),
+        ("@app.route(route='/slash')\ndef one(req): ...\n", ["the route template 'api//slash' must not have an empty segment"]),
     ],
     ids=["import", "syntax", "two apps", "no app", "two signatures", "route"],
 )  # fmt: skip
@@ -287,3 +287,36 @@ def test_missing_storage_is_one_sentence(tmp_path: Path) -> None:
     assert away.stderr.startswith("devhost: Storage cannot be used: ")
     assert len(away.stderr.splitlines()) == 1
     assert "Is Azurite running" in away.stderr
+
+
+def test_an_asgi_and_a_wsgi_app_are_served(tmp_path: Path) -> None:
+    asgi = """
+async def web(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        return await send({"type": "lifespan.startup.complete"})
+    body = (await receive())["body"]
+    await send({"type": "http.response.start", "status": 201, "headers": [(b"content-type", b"text/x"), (b"x-path", scope["path"].encode())]})
+    await send({"type": "http.response.body", "body": b"asgi " + body})
+
+app = func.AsgiFunctionApp(app=web, http_auth_level=func.AuthLevel.ANONYMOUS)
+"""
+    wsgi = """
+def web(environ, start_response):
+    start_response("202 Accepted", [("Content-Type", "text/y")])
+    return [b"wsgi ", environ["wsgi.input"].read()]
+
+app = func.WsgiFunctionApp(app=web, http_auth_level=func.AuthLevel.ANONYMOUS)
+"""
+    no_prefix = {"extensions": {"http": {"routePrefix": ""}}}
+    with running(write_app(tmp_path / "asgi", asgi, host=no_prefix)) as host:
+        reply = host.request("POST", "/any/path", b"body")
+        assert (reply.status, reply.headers["content-type"], reply.headers["x-path"], reply.body) == (
+            201,
+            "text/x",
+            "/any/path",
+            b"asgi body",
+        )
+    with running(write_app(tmp_path / "wsgi", wsgi, host=no_prefix)) as host:
+        reply = host.request("POST", "/any/path", b"body")
+        assert (reply.status, reply.headers["content-type"], reply.body) == (202, "text/y", b"wsgi body")

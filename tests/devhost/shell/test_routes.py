@@ -13,6 +13,7 @@ from devhost.http.templates import BadTemplate, RouteTemplate
     ("template", "path", "values"),
     [
         ("a/b", "/A/b/", {}),
+        ("/a/b", "/a/b", {}),
         ("a/b", "/a", None),
         ("a/b", "/a//b", None),
         ("a/b", "//a/b", None),
@@ -61,7 +62,8 @@ def test_a_template_matches_as_on_the_real_host(template: str, path: str, values
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        ("/a", "must not start with '/'"),
+        ("~a", "must not start with '~'"),
+        ("api//a", "must not have an empty segment"),
         ("a//b", "must not have an empty segment"),
         ("{a}{b}", "two parameters follow each other"),
         ("{a", "has a '{' without '}'"),

@@ -1,31 +1,20 @@
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections import defaultdict
 
 import pytest
 
-import tidemill
 from tidemill import errors
 from tidemill.api import errors as api
 from tidemill.api.problems import STATUS, problem_response, status_of, title_of
 from tidemill.api.redact import redact
 from tidemill.errors import TidemillError
+from tools.reference.errors import error_classes
 
 
 def all_errors() -> list[type[TidemillError]]:
-    for module in pkgutil.walk_packages(tidemill.__path__, "tidemill."):
-        if module.name != "tidemill.__main__":
-            importlib.import_module(module.name)
-    found: list[type[TidemillError]] = []
-    front: list[type[TidemillError]] = [TidemillError]
-    while front:
-        kind = front.pop()
-        if kind.__module__.startswith("tidemill.") and not kind.__module__.startswith("tidemill.cli."):  # those never travel
-            found.append(kind)
-        front += kind.__subclasses__()
-    return sorted(found, key=lambda kind: kind.__name__)
+    """Every error class that may travel over HTTP; those of the CLI never do."""
+    return [kind for kind in error_classes() if not kind.__module__.startswith("tidemill.cli.")]
 
 
 @pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)

@@ -86,6 +86,19 @@ def test_a_store_that_was_replaced_by_an_older_copy_is_noticed() -> None:
         put(catalog, {"a@2": "x"}, run="run-1", base=5)
 
 
+def test_a_store_that_was_replaced_and_grew_again_is_noticed() -> None:
+    store = grown(5)
+    catalog = Catalog(store)
+    catalog.history()
+    for number in (4, 5):
+        store.delete(entry_name("main", number))
+    point(store, canonical(Hint(3, Log(store, "main").read(3).hash)))
+    for word in ("another", "history", "that is longer"):
+        put(Catalog(store), {"a@2": word})
+    assert catalog.head().number == 6
+    assert [place.hash for place in catalog.history()] == [place.hash for place in Catalog(store).history()]
+
+
 def test_a_gap_is_an_error() -> None:
     store = grown(5)
     store.delete(entry_name("main", 3))

@@ -71,6 +71,8 @@ def test_plan_apply_show_and_plan_again(project: Path, capsys: pytest.CaptureFix
     assert run(["status", applied["run_id"], "--local", "--json"]) == 0
     assert told(capsys)["status"] == "succeeded"
 
+    assert run(["apply", "--local", "demo/*"]) == 0
+    assert "3 units, nothing changed" in capsys.readouterr().out
     assert run(["plan", "demo/*"]) == 0
     assert "3 units: 3 up to date" in capsys.readouterr().out
     assert run(["plan", "demo/*", "--rerun", "-p", "d2", "--json"]) == 0

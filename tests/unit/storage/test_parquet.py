@@ -47,12 +47,12 @@ def test_equal_tables_give_equal_bytes() -> None:
 
 
 def test_a_large_table_becomes_several_files_in_row_order() -> None:
-    parts = parquet.write(TABLE, file_bytes=20_000)
+    parts = parquet.write(TABLE, file_bytes=10_000)
     assert len(parts) > 3
     assert sum(part.file.row_count for part in parts) == 2000
     assert pa.concat_tables([parquet.read(part.data) for part in parts]).equals(TABLE)
     rechunked = pa.concat_tables([TABLE.slice(0, 7), TABLE.slice(7)])
-    assert [part.data for part in parquet.write(rechunked, file_bytes=20_000)] == [part.data for part in parts]
+    assert [part.data for part in parquet.write(rechunked, file_bytes=10_000)] == [part.data for part in parts]
 
 
 def test_an_empty_table_is_one_file_without_rows() -> None:

@@ -108,7 +108,7 @@ def _plain(values: pa.Array) -> pa.Array:
     if isinstance(values, pa.ExtensionArray):
         return _plain(values.storage)
     if _is.is_dictionary(kind):
-        return _plain(values.dictionary_decode())
+        return _plain(values.dictionary.take(values.indices))  # faster than decoding it
     if _is.is_run_end_encoded(kind):
         return _plain(pc.run_end_decode(values))
     if _is.is_string_view(kind):

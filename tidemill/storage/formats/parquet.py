@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tidemill.errors import IntegrityError
@@ -74,8 +75,22 @@ def read(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def _rows_per_file(table: pa.Table, file_bytes: int) -> int:
-    files = max(1, -(-int(table.nbytes) // file_bytes))
+    files = max(1, -(-sum(_size(column) for column in table.columns) // file_bytes))
     return max(1, -(-int(table.num_rows) // files))
+
+
+def _size(column: pa.ChunkedArray) -> int:
+    """About how many bytes a column's values take; it follows from the values alone, not from slices, bitmaps or what lies under nulls."""
+    kind, is_ = column.type, pa.types
+    if is_.is_primitive(kind) or is_.is_fixed_size_binary(kind):
+        return int(kind.bit_width) * len(column) // 8
+    if is_.is_struct(kind):
+        return sum(_size(field) for field in column.flatten())
+    if is_.is_string(kind) or is_.is_binary(kind) or is_.is_large_string(kind) or is_.is_large_binary(kind):
+        return int(pc.sum(pc.binary_length(column)).as_py() or 0) + 4 * len(column)
+    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
+        return _size(pc.list_flatten(column)) + 4 * len(column)
+    return int(column.nbytes)
 
 
 def _encoded(table: pa.Table) -> ParquetFile:

@@ -1,0 +1,60 @@
+"""What goes into a replay besides the history, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from devhost.durable.history import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The durable names the app has, lower-cased → as registered."""
+
+    orchestrators: dict[str, str]
+    activities: dict[str, str]
+    entities: dict[str, str]
+
+    def unknown_text(self, kind: str, name: str) -> str:
+        """Upstream's sentence about a name that is not registered; `kind` is `orchestrator`, `activity` or `entity`."""
+        names: dict[str, str] = {"orchestrator": self.orchestrators, "activity": self.activities, "entity": self.entities}[kind]
+        listed = ", ".join(f"'{known}'" for known in sorted(names.values()))
+        return (
+            f"The function '{name}' doesn't exist, is disabled, or is not an {kind} function. "
+            f"Additional info: The following are the known {kind} functions: {listed}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the engine knows of an instance besides its history."""
+
+    instance_id: str
+    execution_id: str
+    name: str
+    parent_id: str | None
+    known: Known
+    max_actions: int = 100_000
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to append to the history and do."""
+
+    scheduled: list[Event] = field(default_factory=list)
+    """New events in the order of their sequence numbers, the completion included."""
+    completion: Event | None = None
+    """The `ExecutionCompleted` among them, whatever its status."""
+    new_input: str | None = None
+    """The next generation's input, when the status is `ContinuedAsNew`."""
+    carried: list[Event] = field(default_factory=list)
+    """Events that arrived after the continue-as-new and belong to the next generation."""
+    custom_status: str | None = None
+    """JSON text, when the answer set one."""
+    suspended: bool = False
+    reason: str | None = None
+    """The last suspend or resume reason."""
+    quiet: frozenset[int] = frozenset()
+    """Open tasks all of which must succeed before the orchestrator can possibly answer anything else: see `_quiet`."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the log: what happened here that an app's author would want to know."""

@@ -1,0 +1,58 @@
+"""Non-determinism: the history scheduled one thing, the orchestrator's code now asks for another. The sentences are upstream's."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from devhost.durable.history import Event, Kind
+
+_ASKED: Final = "A previous execution of this orchestration scheduled"
+_CHANGED: Final = "Was a change made to the orchestrator code after this instance had already started running?"
+_PRODUCED: Final = {
+    Kind.TaskScheduled: "ScheduleTaskOrchestratorAction",
+    Kind.TimerCreated: "CreateTimerOrchestratorAction",
+    Kind.SubOrchestrationInstanceCreated: "CreateSubOrchestrationAction",
+    Kind.EventSent: "SendEventOrchestratorAction",
+    Kind.ExecutionCompleted: "OrchestrationCompleteOrchestratorAction",
+}
+
+
+def drift(recorded: Event, planned: Event | None) -> str | None:
+    """Why the recorded event cannot be what the replay planned under its number; None when it is."""
+    if planned is None:
+        return f"{_ASKED} {_missing(recorded)}, but the current replay execution hasn't (yet?) scheduled this task. {_CHANGED}"
+    if planned.kind is not recorded.kind:
+        verb, thing = ("scheduled", "task") if recorded.kind is Kind.EventSent else ("produced", "action")
+        return (
+            f"{_ASKED} {_other(recorded)}, but the current orchestration replay instead {verb} a {_PRODUCED[planned.kind]} {thing} with this "
+            f"sequence number. {_CHANGED}"
+        )
+    if recorded.kind is Kind.TimerCreated or str(recorded.members["Name"]).lower() == str(planned.members["Name"]).lower():
+        return None
+    named = {
+        Kind.TaskScheduled: f"an activity task named '{planned.members['Name']}' with this sequence number. ",
+        Kind.SubOrchestrationInstanceCreated: f"a sub-orchestration task with name {planned.members['Name']} at this sequence number.",
+        Kind.EventSent: f"a send event task with name {planned.members['Name']} at this sequence number.",
+    }[recorded.kind]
+    return f"{_ASKED} {_other(recorded)}, but the current orchestration replay instead scheduled {named} {_CHANGED}"
+
+
+def _missing(event: Event) -> str:
+    if event.kind is Kind.TaskScheduled:
+        version = event.members.get("Version") or ""
+        return f"an activity task with sequence ID {event.id} and name '{event.members['Name']}' (version '{version}')"
+    return _other(event)
+
+
+def _other(event: Event) -> str:
+    number, members = event.id, event.members
+    if event.kind is Kind.TaskScheduled:
+        return f"an activity task with sequence number {number} named '{members['Name']}'"
+    if event.kind is Kind.TimerCreated:
+        return f"a timer task with sequence number {number}"
+    if event.kind is Kind.SubOrchestrationInstanceCreated:
+        return (
+            f"a sub-orchestration task with sequence ID {number} and name '{members['Name']}' (version '{members.get('Version') or ''}', "
+            f"instance ID '{members['InstanceId']}')"
+        )
+    return f"a send event task with sequence ID {number}, type 'EventSent' name '{members['Name']}', instance ID '{members['InstanceId']}'"
