@@ -66,7 +66,9 @@ def _from_failure(name: str, failure: Failed) -> Answer:
     return failed_answer(name, f"One or more errors occurred. ({text})")
 
 
-def _from_state(name: str, state: dict[str, Any], stack: str | None) -> Answer:
+def _from_state(name: str, state: Any, stack: str | None) -> Answer:
+    if not isinstance(state, dict):
+        raise TypeError(f"it returned a JSON {type(state).__name__}")
     schema = state.get("schemaVersion", 0)
     if schema not in _SCHEMAS:
         return failed_answer(name, f'The OOProc schema of of version "{schema}" is unsupported by this host.')

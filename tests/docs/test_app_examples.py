@@ -19,7 +19,7 @@ from tidemill.api.routes import ROUTES
 from tools.bootstrap import ROOT
 from tools.stack import Azurite, Host
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -53,16 +53,18 @@ def apply_local(
     counts = Counts.from_lists({})
     outcomes: dict[int, UnitOutcome] = {}
     position, number = 0, 0
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="unit") as pool:
+    pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="unit")
+    try:
         while position < len(plan.units):
             tranche = slice_plan(plan, retries, number=number, start=position, outcomes=outcomes)
             progress = _Walk(runtime, pool, run, tranche, counts, on_progress).to_the_end()
             outcomes.update(progress.outcomes)
-            runtime.runs.record_tranche(
-                run, number, TrancheRecord(outcomes=tuple(progress.outcomes[each] for each in sorted(progress.outcomes)))
-            )
+            recorded = TrancheRecord(outcomes=tuple(progress.outcomes[each] for each in sorted(progress.outcomes)))
+            runtime.runs.record_tranche(run, number, recorded)
             counts = Counts.from_lists(counts.to_lists())
             position, number = tranche.next_position, number + 1
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)  # interrupted, it starts nothing more
     return finish_run(runtime, run)
 
 

@@ -175,6 +175,12 @@ class Host:
             assert asyncio.get_running_loop().time() < deadline, f"{instance_id} is still {found}"
             await asyncio.sleep(0.02)
 
+    async def until_custom_status(self, instance_id: str, wanted: Any, *, seconds: float = 15.0) -> None:
+        deadline = asyncio.get_running_loop().time() + seconds
+        while (found := await self.status(instance_id))["customStatus"] != wanted:
+            assert asyncio.get_running_loop().time() < deadline, found
+            await asyncio.sleep(0.01)
+
 
 @contextlib.asynccontextmanager
 async def running(app: df.DFApp | InProcessInvoker, connection: str, hub: str | None = None, **settings: Any) -> AsyncIterator[Host]:

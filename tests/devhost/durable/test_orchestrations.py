@@ -32,7 +32,8 @@ def test_an_orchestration_ends_with_its_output(storage: str, name: str, given: A
     async def story(host: Host) -> None:
         found = await host.wait(await host.start_new(name, None, given))
         if name == "fan" and given == {"n": 0}:
-            assert found["runtimeStatus"] == "Failed" and "NoneType" in found["output"]  # task_all([]) is None, and sum(None) raises
+            assert found["runtimeStatus"] == "Failed"
+            assert "NoneType" in found["output"]  # task_all([]) is None, and sum(None) raises
         elif name == "once_fails":
             assert found["runtimeStatus"] == "Failed"
         else:
@@ -122,8 +123,10 @@ def test_a_retried_call_ends_with_the_dummy_timer(storage: str) -> None:
         ("unserialisable", "Orchestrator function 'unserialisable' failed: Object of type set is not JSON serializable"),
         (
             "signal_unknown",
-            "Orchestrator function 'signal_unknown' failed: The function 'no_such' doesn't exist, is disabled, or is not an entity function. "
-            "Additional info: The following are the known entity functions: 'broken', 'counter'.",
+            (
+                "Orchestrator function 'signal_unknown' failed: The function 'no_such' doesn't exist, is disabled, or is not an entity function. "
+                "Additional info: The following are the known entity functions: 'broken', 'counter'."
+            ),
         ),
     ],
 )
@@ -208,8 +211,7 @@ def test_custom_status_is_seen_as_it_changes(storage: str) -> None:
     async def story(host: Host) -> None:
         instance = await host.start_new("many_statuses", None, {"steps": [1, 2]})
         for step in (1, 2):
-            while (await host.status(instance))["customStatus"] != {"step": step}:
-                await asyncio.sleep(0.01)
+            await host.until_custom_status(instance, {"step": step})
             GATES[f"{instance} {step}"].set()
         assert (await host.wait(instance))["customStatus"] == {"step": 2}
 

@@ -1,7 +1,7 @@
 """The deterministic core alone: an engine in memory, the SDK's own orchestrators, any order of completions."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
-# ruff: noqa: ANN001, ANN201, ANN202
+# ruff: noqa: ANN001, ANN202
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ class Memory:
         for event in self.events:
             event.played = event.played or event.kind in MESSAGES
         self.events += [*scheduled, Event(Kind.OrchestratorCompleted, timestamp=to_text(self.now))]
-        self.open += [event for event in scheduled if event.kind in (Kind.TaskScheduled, Kind.TimerCreated, Kind.SubOrchestrationInstanceCreated)]
+        self.open += [
+            event for event in scheduled if event.kind in (Kind.TaskScheduled, Kind.TimerCreated, Kind.SubOrchestrationInstanceCreated)
+        ]
 
     def run(self) -> Event:
         state = InstanceState(instance_id="i", name="o", execution_id="e" * 32, status="Running", created="", updated="", input="null")
@@ -89,6 +91,11 @@ class Memory:
         return self.decision.completion
 
     def result(self, scheduled: Event) -> Event:
+        event = self.answer_to(scheduled)
+        event.timestamp = to_text(self.now)
+        return event
+
+    def answer_to(self, scheduled: Event) -> Event:
         if scheduled.kind is Kind.TimerCreated:
             return timer_fired(scheduled)
         if scheduled.kind is Kind.SubOrchestrationInstanceCreated:
@@ -131,7 +138,7 @@ def program(seed: int) -> Callable[[Any], Generator[Any, Any, Any]]:
     return orchestrator
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 10**6), order=st.integers(0, 10**6))
 def test_leaving_python_alone_changes_neither_history_nor_outcome(seed: int, order: int) -> None:
     always = Memory(program(seed), random.Random(order), skips=False)
@@ -141,7 +148,7 @@ def test_leaving_python_alone_changes_neither_history_nor_outcome(seed: int, ord
     assert rarely.asked <= always.asked
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), order=st.integers(0, 10**6))
 def test_nothing_ends_with_open_work_and_no_number_is_used_twice(seed: int, order: int) -> None:
     memory = Memory(program(seed), random.Random(order), skips=True)
@@ -152,7 +159,7 @@ def test_nothing_ends_with_open_work_and_no_number_is_used_twice(seed: int, orde
     assert completion.id == len(numbers) - 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), order=st.integers(0, 10**6), cut=st.floats(0, 1))
 def test_replaying_a_committed_prefix_asks_for_nothing_new(seed: int, order: int, cut: float) -> None:
     """What recovery rests on: an episode that is committed, decided once more, schedules nothing."""
@@ -161,7 +168,7 @@ def test_replaying_a_committed_prefix_asks_for_nothing_new(seed: int, order: int
     ends = [index for index, event in enumerate(memory.events) if event.kind is Kind.OrchestratorCompleted][:-1]
     if ends:
         memory.events = memory.events[: ends[int(cut * (len(ends) - 1))] + 1]
-        assert [] == replay(memory.events, memory.ask(), Frame("i", "e" * 32, "o", None, KNOWN)).scheduled
+        assert replay(memory.events, memory.ask(), Frame("i", "e" * 32, "o", None, KNOWN)).scheduled == []
 
 
 def decide(actions: list[dict[str, Any]], *rest: Event, **answer: Any) -> Decision:
@@ -181,21 +188,22 @@ def kinds(decision: Decision) -> list[str]:
 def test_actions_wait_in_line() -> None:
     both = [{"actionType": 12, "compoundActions": [activity(), activity("bad")]}, activity()]
     first = decide(both)
-    assert ["TaskScheduled#0", "TaskScheduled#1"] == kinds(first)
-    assert {0, 1} == first.quiet
+    assert kinds(first) == ["TaskScheduled#0", "TaskScheduled#1"]
+    assert decide(both[:1]).quiet == {0, 1}
+    assert not first.quiet  # the orchestrator is beyond the first wave already
     failed = Event(Kind.TaskFailed, {"TaskScheduledId": 1, "Reason": "no", "Details": None, "FailureDetails": None})
-    assert [] == kinds(decide(both, *first.scheduled, failed))
+    assert kinds(decide(both, *first.scheduled, failed)) == []
     done = Event(Kind.TaskCompleted, {"TaskScheduledId": 0, "Result": "1"})
-    assert ["TaskScheduled#2"] == kinds(decide(both, *first.scheduled, failed, done))
+    assert kinds(decide(both, *first.scheduled, failed, done)) == ["TaskScheduled#2"]
 
 
 def test_a_cancelled_timer_is_no_open_work() -> None:
     timer = {"actionType": 5, "fireAt": "2026-01-01T01:00:00.000000Z", "isCanceled": True}
     decision = decide([{"actionType": 11, "compoundActions": [activity(), timer]}], is_done=True, output="1")
-    assert ["TaskScheduled#0", "TimerCreated#1"] == kinds(decision)
+    assert kinds(decision) == ["TaskScheduled#0", "TimerCreated#1"]
     done = Event(Kind.TaskCompleted, {"TaskScheduledId": 0, "Result": "1"})
     ended = decide([{"actionType": 11, "compoundActions": [activity(), timer]}], *decision.scheduled, done, is_done=True, output="1")
-    assert ["ExecutionCompleted#2"] == kinds(ended)
+    assert kinds(ended) == ["ExecutionCompleted#2"]
 
 
 @pytest.mark.parametrize(
@@ -207,14 +215,18 @@ def test_a_cancelled_timer_is_no_open_work() -> None:
         ({"actionType": 2, "functionName": "child", "input": "1", "instanceId": "@x"}, "starts with @"),
         ({"actionType": 7, "instanceId": "@nope@k", "operation": "o", "input": "1"}, "is not an entity function"),
         (
-            {"actionType": 1, "functionName": "ok", "retryOptions": {"firstRetryIntervalInMilliseconds": 6 * 86400_000 + 1, "maxNumberOfAttempts": 2}},
+            {
+                "actionType": 1,
+                "functionName": "ok",
+                "retryOptions": {"firstRetryIntervalInMilliseconds": 6 * 86400_000 + 1, "maxNumberOfAttempts": 2},
+            },
             "longer than 6 days",
         ),
     ],
 )
 def test_a_rejected_action_takes_no_number_and_is_noted(action: dict[str, Any], text: str) -> None:
     decision = decide([{"actionType": 12, "compoundActions": [action, activity()]}])
-    assert ["TaskScheduled#0"] == kinds(decision)
+    assert kinds(decision) == ["TaskScheduled#0"]
     assert any(note.startswith("error: ") and text in note for note in decision.notes)
 
 
@@ -229,7 +241,7 @@ def test_a_rejected_action_takes_no_number_and_is_noted(action: dict[str, Any], 
 def test_some_actions_fail_the_orchestration(action: dict[str, Any], text: str) -> None:
     decision = decide([action])
     assert decision.completion is not None
-    assert "Failed" == decision.completion.members["OrchestrationStatus"]
+    assert decision.completion.members["OrchestrationStatus"] == "Failed"
     assert text in decision.completion.members["Result"]
 
 
@@ -244,9 +256,15 @@ def test_a_custom_status_is_limited_to_16_kb_of_utf_16() -> None:
 @pytest.mark.parametrize(
     ("recorded", "text"),
     [
-        (Event(Kind.TaskScheduled, {"Name": "other"}, id=0), "named 'other', but the current orchestration replay instead scheduled an activity task named 'ok'"),
+        (
+            Event(Kind.TaskScheduled, {"Name": "other"}, id=0),
+            "named 'other', but the current orchestration replay instead scheduled an activity task named 'ok'",
+        ),
         (Event(Kind.TimerCreated, {"FireAt": "2026-01-01T00:00:00Z"}, id=0), "instead produced a ScheduleTaskOrchestratorAction action"),
-        (Event(Kind.TaskScheduled, {"Name": "ok"}, id=7), "with sequence ID 7 and name 'ok' (version ''), but the current replay execution hasn't (yet?)"),
+        (
+            Event(Kind.TaskScheduled, {"Name": "ok"}, id=7),
+            "with sequence ID 7 and name 'ok' (version ''), but the current replay execution hasn't (yet?)",
+        ),
         (Event(Kind.EventSent, {"Name": "op", "InstanceId": "@c@k", "Input": ""}, id=0), "scheduled a ScheduleTaskOrchestratorAction task"),
     ],
 )
@@ -261,11 +279,11 @@ def test_suspension_holds_what_was_decided_and_what_comes() -> None:
     first = decide([activity(), activity()])
     hold, done = Event(Kind.ExecutionSuspended, {"Reason": "r"}), Event(Kind.TaskCompleted, {"TaskScheduledId": 0, "Result": "1"})
     held = decide([activity(), activity()], *first.scheduled, hold, done)
-    assert (True, []) == (held.suspended, kinds(held))
+    assert (held.suspended, kinds(held)) == (True, [])
     held = decide([activity(), activity()], *first.scheduled, done, hold)
-    assert (True, []) == (held.suspended, kinds(held))
+    assert (held.suspended, kinds(held)) == (True, [])
     freed = decide([activity(), activity()], *first.scheduled, done, hold, Event(Kind.ExecutionResumed, {"Reason": "go"}))
-    assert (False, ["TaskScheduled#1"], "go") == (freed.suspended, kinds(freed), freed.reason)
+    assert (freed.suspended, kinds(freed), freed.reason) == (False, ["TaskScheduled#1"], "go")
 
 
 def test_events_after_continue_as_new_are_carried() -> None:
@@ -273,13 +291,13 @@ def test_events_after_continue_as_new_are_carried() -> None:
     raised = [Event(Kind.EventRaised, {"Name": "N", "Input": str(number)}) for number in (1, 2)]
     decision = decide([wait, {"actionType": 4, "input": "5"}], *raised, is_done=True)
     assert decision.completion is not None
-    assert ("ContinuedAsNew", '"5"') == (decision.completion.members["OrchestrationStatus"], decision.new_input)
-    assert ["2"] == [event.members["Input"] for event in decision.carried]
+    assert (decision.completion.members["OrchestrationStatus"], decision.new_input) == ("ContinuedAsNew", '"5"')
+    assert [event.members["Input"] for event in decision.carried] == ["2"]
 
 
 def test_termination_ignores_open_work() -> None:
     first = decide([activity()])
     decision = decide([activity()], *first.scheduled, Event(Kind.ExecutionTerminated, {"Input": "stop"}))
     assert decision.completion is not None
-    assert ("Terminated", "stop") == (decision.completion.members["OrchestrationStatus"], decision.completion.members["Result"])
-    assert ["ExecutionCompleted#1"] == kinds(decision)
+    assert (decision.completion.members["OrchestrationStatus"], decision.completion.members["Result"]) == ("Terminated", "stop")
+    assert kinds(decision) == ["ExecutionCompleted#1"]

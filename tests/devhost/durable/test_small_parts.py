@@ -53,10 +53,10 @@ def test_instants_and_texts_are_inverses(ticks: int) -> None:
 
 
 def test_instants_are_printed_as_dotnet_prints_them() -> None:
-    assert "2026-01-01T00:00:00Z" == to_text(to_ticks("2026-01-01T00:00:00.0000000Z"))
-    assert "2026-01-01T00:00:00.1200001Z" == to_text(to_ticks("2026-01-01T00:00:00.1200001Z"))
-    assert "2025-12-31T23:00:00Z" == to_text(to_ticks("2026-01-01T01:00:00+02:00"))
-    assert "2026-01-01T00:00:00Z" == whole_seconds("2026-01-01T00:00:00.9999999Z")
+    assert to_text(to_ticks("2026-01-01T00:00:00.0000000Z")) == "2026-01-01T00:00:00Z"
+    assert to_text(to_ticks("2026-01-01T00:00:00.1200001Z")) == "2026-01-01T00:00:00.1200001Z"
+    assert to_text(to_ticks("2026-01-01T01:00:00+02:00")) == "2025-12-31T23:00:00Z"
+    assert whole_seconds("2026-01-01T00:00:00.9999999Z") == "2026-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(259200, "3.00:00:00"), (30, "00:00:30"), (1.5, "00:00:01.5000000"), (86399, "23:59:59")])
@@ -67,25 +67,31 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_settings_have_the_documented_defaults_and_names_any_case() -> None:
     settings = DurableSettings.from_host_json({}, {})
-    assert ("TestHubName", "Storage", "AzureWebJobsStorage", 5000, False) == (
+    assert (
         settings.hub,
         settings.connection_name,
         settings.connection_setting,
         settings.max_entity_batch,
         settings.store_inputs,
-    )
-    assert 7 == DurableSettings.from_host_json({"MaxConcurrentActivityFunctions": "7"}, {}).max_activities
+    ) == ("TestHubName", "Storage", "AzureWebJobsStorage", 5000, False)
+    assert DurableSettings.from_host_json({"MaxConcurrentActivityFunctions": "7"}, {}).max_activities == 7
     small = DurableSettings.from_host_json({}, {"CONTAINER_NAME": "x"})
-    assert (5, 10, 10, 50) == (small.max_orchestrators, small.max_activities, small.max_entities, small.max_entity_batch)
-    assert "Mine" == DurableSettings.from_host_json({"hubName": "%HUB%"}, {"HUB": "Mine"}).hub
-    assert "t1Site" == hub_name(None, {"WEBSITE_SITE_NAME": "1-Site"})
+    assert (small.max_orchestrators, small.max_activities, small.max_entities, small.max_entity_batch) == (5, 10, 10, 50)
+    assert DurableSettings.from_host_json({"hubName": "%HUB%"}, {"HUB": "Mine"}).hub == "Mine"
+    assert hub_name(None, {"WEBSITE_SITE_NAME": "1-Site"}) == "t1Site"
 
 
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"maxConcurrentActivityFunctions": 0}, "host.json: extensions.durableTask.maxConcurrentActivityFunctions must be a number above 0, not 0."),
-        ({"maxOrchestrationActions": "many"}, "host.json: extensions.durableTask.maxOrchestrationActions must be a whole number, not 'many'."),
+        (
+            {"maxConcurrentActivityFunctions": 0},
+            "host.json: extensions.durableTask.maxConcurrentActivityFunctions must be a number above 0, not 0.",
+        ),
+        (
+            {"maxOrchestrationActions": "many"},
+            "host.json: extensions.durableTask.maxOrchestrationActions must be a whole number, not 'many'.",
+        ),
         ({"storageProvider": []}, None),
         ({"storageProvider": 5}, "host.json: extensions.durableTask.storageProvider must be an object, not 5."),
         ({"storageProvider": {"controlQueueVisibilityTimeout": "00:00:30"}}, "must be between 1 and 60 minutes"),
@@ -110,20 +116,29 @@ def test_a_hub_name_has_rules(name: str) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        Event(Kind.TaskScheduled, {"Name": "a", "Version": "", "Input": None, "ParentTraceContext": None}, id=3, private={"TaskInput": "[1]"}),
+        Event(
+            Kind.TaskScheduled, {"Name": "a", "Version": "", "Input": None, "ParentTraceContext": None}, id=3, private={"TaskInput": "[1]"}
+        ),
         Event(Kind.TaskFailed, {"TaskScheduledId": 0, "Reason": "r", "Details": "d", "FailureDetails": None}, played=True),
         Event(Kind.TimerFired, {"TimerId": 4, "FireAt": "2026-01-01T00:00:00.5Z"}, played=True),
-        Event(Kind.ExecutionCompleted, {"OrchestrationStatus": "Failed", "Result": "r", "FailureDetails": None}, id=1, private={"FailureText": "t"}),
+        Event(
+            Kind.ExecutionCompleted,
+            {"OrchestrationStatus": "Failed", "Result": "r", "FailureDetails": None},
+            id=1,
+            private={"FailureText": "t"},
+        ),
     ],
 )
 def test_rows_and_events_are_inverses(event: Event) -> None:
     row = to_row(event, "i", 10, "e")
-    assert "000000000000000A" == row["RowKey"]
+    assert row["RowKey"] == "000000000000000A"
     back = from_row(row)
     assert (event.payload(), event.private) == (back.payload(), back.private)
 
 
-@pytest.mark.parametrize("row", [{}, {"EventType": "Nonsense", "EventId": 0}, {"EventType": "TaskCompleted", "EventId": "x", "_Timestamp": "t"}])
+@pytest.mark.parametrize(
+    "row", [{}, {"EventType": "Nonsense", "EventId": 0}, {"EventType": "TaskCompleted", "EventId": "x", "_Timestamp": "t"}]
+)
 def test_a_corrupt_row_is_named(row: dict[str, Any]) -> None:
     with pytest.raises(CorruptRow, match="history row '0' of instance 'i' is not an event"):
         from_row({"PartitionKey": "i", "RowKey": "0", **row})
@@ -142,7 +157,13 @@ def test_an_instance_row_gives_the_state_back() -> None:
         parent={"Name": "p"},
     )
     row = state.to_row("Hub")
-    assert ("a^0b", "", "Failed", 2, "null") == (row["PartitionKey"], row["RowKey"], row["RuntimeStatus"], row["Generation"], row["CustomStatus"])
+    assert (row["PartitionKey"], row["RowKey"], row["RuntimeStatus"], row["Generation"], row["CustomStatus"]) == (
+        "a^0b",
+        "",
+        "Failed",
+        2,
+        "null",
+    )
     assert state == InstanceState.from_row(row, "a/b")
 
 
@@ -150,17 +171,17 @@ def test_credentials_are_taken_out_of_failures() -> None:
     text = sanitize('no "AccountName=x;AccountKey=abc==;End" here, Password=y\' and https://user:secret@host/x')
     assert "abc" not in text
     assert "secret" not in text
-    assert 3 == text.count("[Hidden Credential]")
-    assert "PublicKeyToken=kept" == sanitize("PublicKeyToken=kept")
+    assert text.count("[Hidden Credential]") == 3
+    assert sanitize("PublicKeyToken=kept") == "PublicKeyToken=kept"
     event = task_failed(1, "a", Failed(type_name="ValueError", message="pwd=hush", stack="File x\n"))
     assert "hush" not in event.payload()
-    assert "Activity function 'a' failed:  ValueError: [Hidden Credential]" == event.members["Reason"]
+    assert event.members["Reason"] == "Activity function 'a' failed:  ValueError: [Hidden Credential]"
 
 
 def test_failure_details_have_the_recorded_keys() -> None:
     details = json.loads(task_failed(1, "a", Failed(type_name="ValueError", message="boom", stack="S")).members["Details"])
-    assert (" ValueError: boom", "ValueError: boom") == (details["Message"], details["InnerException"]["RemoteMessage"])
-    assert "Result: Failure\nException: ValueError: boom\nStack: S" == details["InnerException"]["Message"]
+    assert (details["Message"], details["InnerException"]["RemoteMessage"]) == (" ValueError: boom", "ValueError: boom")
+    assert details["InnerException"]["Message"] == "Result: Failure\nException: ValueError: boom\nStack: S"
 
 
 @pytest.mark.parametrize(
@@ -177,19 +198,20 @@ def test_bad_json_is_refused_in_recorded_words(body: bytes, message: str) -> Non
 
 
 def test_json_is_passed_on_compactly_and_unharmed() -> None:
-    assert '{"a":1.0,"b":"é","c":[null]}' == compact('{ "a": 1.0, "b": "é", "c": [null] }')
+    assert compact('{ "a": 1.0, "b": "é", "c": [null] }') == '{"a":1.0,"b":"é","c":[null]}'
     assert "\\ud800" in compact('"\\ud800"')
-    assert ["stop it", {"a": 1}, "", None] == [value_or_text(text) for text in ("stop it", '{"a":1}', "", None)]
+    assert [value_or_text(text) for text in ("stop it", '{"a":1}', "", None)] == ["stop it", {"a": 1}, "", None]
 
 
 def test_a_state_can_come_inside_a_failure() -> None:
     state = json.dumps({"isDone": False, "schemaVersion": 2, "actions": [[]], "error": "no"})
     answer = read_answer("o", Failed(type_name="Exception", message=f"no\n\n$OutOfProcData$:{state}", stack="File x"))
-    assert ("no", None, "Message: no, StackTrace: File x") == (answer.error, answer.reason, answer.details)
+    assert (answer.error, answer.reason, answer.details) == ("no", None, "Message: no, StackTrace: File x")
 
 
 @pytest.mark.parametrize(
-    "value", [JsonText("null"), JsonText("[1]"), JsonText("not json"), None, JsonText('{"isDone":true,"schemaVersion":2,"actions":[[],[]]}')]
+    "value",
+    [JsonText("null"), JsonText("[1]"), JsonText("not json"), None, JsonText('{"isDone":true,"schemaVersion":2,"actions":[[],[]]}')],
 )
 def test_what_is_no_state_is_a_failure_with_a_reason(value: Any) -> None:
     answer = read_answer("o", Succeeded(return_value=value))
@@ -199,11 +221,16 @@ def test_what_is_no_state_is_a_failure_with_a_reason(value: Any) -> None:
 
 def test_links_have_the_recorded_form() -> None:
     links = Links(hub="H", connection="Storage", system_key="k=").check_status("http://h:1", "a b")
-    assert "http://h:1/runtime/webhooks/durabletask/instances/a%20b/raiseEvent/{eventName}?taskHub=H&connection=Storage&code=k%3D" == links["sendEventPostUri"]
+    assert (
+        links["sendEventPostUri"]
+        == "http://h:1/runtime/webhooks/durabletask/instances/a%20b/raiseEvent/{eventName}?taskHub=H&connection=Storage&code=k%3D"
+    )
     assert "rewindPostUri" not in links
-    binding = json.loads(Links(hub="H", connection="Storage", system_key="k").client_binding("http://h:1", "http://127.0.0.1:2/durabletask/", {}))
-    assert ("H", None, "http://127.0.0.1:2/durabletask/") == (binding["taskHubName"], binding["connectionName"], binding["rpcBaseUrl"])
-    assert "INSTANCEID" == binding["managementUrls"]["id"]
+    binding = json.loads(
+        Links(hub="H", connection="Storage", system_key="k").client_binding("http://h:1", "http://127.0.0.1:2/durabletask/", {})
+    )
+    assert (binding["taskHubName"], binding["connectionName"], binding["rpcBaseUrl"]) == ("H", None, "http://127.0.0.1:2/durabletask/")
+    assert binding["managementUrls"]["id"] == "INSTANCEID"
     assert "rewindPostUri" in binding["managementUrls"]
 
 
@@ -222,7 +249,9 @@ def test_a_bad_connection_string_is_explained_without_its_key(text: str, message
 
 
 def test_endpoints_are_made_from_the_parts() -> None:
-    account = StorageAccount.from_connection_string("DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=YQ==;EndpointSuffix=core.example.net")
-    assert "https://acc.table.core.example.net" == account.endpoints["table"]
+    account = StorageAccount.from_connection_string(
+        "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=YQ==;EndpointSuffix=core.example.net"
+    )
+    assert account.endpoints["table"] == "https://acc.table.core.example.net"
     local = StorageAccount.from_connection_string("UseDevelopmentStorage=true")
-    assert "http://127.0.0.1:10000/devstoreaccount1" == local.endpoints["blob"]
+    assert local.endpoints["blob"] == "http://127.0.0.1:10000/devstoreaccount1"
