@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     start.add_argument("--storage", metavar="CONNECTION", help="storage connection string, in place of AzureWebJobsStorage")
     start.add_argument("--enable-auth", action="store_true", help="ask for keys, as the host in Azure does")
     start.add_argument("--keys", type=Path, metavar="FILE", help="where the keys are kept (made when missing)")
+    start.add_argument("--cors", metavar="ORIGINS", help="origins whose pages may call from a browser, separated by commas; * for all")
     start.add_argument("--json-logs", action="store_true", help="write logs as JSON, one object a line")
     start.add_argument("--verbose", action="store_true", help="log every invocation and the host's own steps")
     start.add_argument("--watch", action="store_true", help="reload when a source or settings file changes")
@@ -77,6 +78,7 @@ def _start(arguments: argparse.Namespace) -> int:
         keys_file=arguments.keys,
         ready_file=arguments.ready_file,
         python=arguments.python,
+        cors=arguments.cors,
     )
 
     async def run() -> None:

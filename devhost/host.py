@@ -12,7 +12,7 @@ import random
 import signal
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devhost.banner import print_functions
@@ -50,6 +50,8 @@ class HostOptions:
     keys_file: Path | None = None
     ready_file: Path | None = None
     python: str | None = None
+    cors: str | None = None
+    """Origins separated by commas, in place of local.settings.json's."""
 
 
 class Host:
@@ -130,7 +132,11 @@ class Host:
 
     def _load_settings(self) -> HostSettings:
         try:
-            return load_settings(self._options.app_dir, self._environment)
+            settings = load_settings(self._options.app_dir, self._environment)
+            if self._options.cors is None:
+                return settings
+            origins = tuple(origin.strip() for origin in self._options.cors.split(",") if origin.strip())
+            return replace(settings, local=replace(settings.local, cors=origins))
         except SettingsError as error:
             raise StartError(str(error)) from None
 

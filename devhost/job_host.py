@@ -18,6 +18,7 @@ from devhost.functions import FunctionMetadata
 from devhost.http.admin import AdminApi
 from devhost.http.app import WebApp
 from devhost.http.auth import Authorization
+from devhost.http.cors import CorsPolicy
 from devhost.http.router import Router
 from devhost.http.templates import BadTemplate
 from devhost.jsonc import SettingsError
@@ -118,6 +119,7 @@ class JobHost:
             authorization=authorization,
             admin=admin,
             custom_headers=self.settings.http.custom_headers,
+            cors=CorsPolicy(self.settings.local.cors, self.settings.local.cors_credentials),
         )
         if background is not None:
             background.connect(self.running_functions, self.executor, keys=self._keys, port=self._port, is_durable=self.is_durable)

@@ -59,6 +59,8 @@ class LocalSettings:
     """App settings, `ConnectionStrings` among them in their environment form."""
     port: int | None = None
     cors: tuple[str, ...] = ()
+    """Origins whose pages may call the app from a browser."""
+    cors_credentials: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +206,7 @@ def read_local_settings(path: Path) -> LocalSettings:
     return LocalSettings(
         values=values,
         port=host.integer("LocalHttpPort", default=None, at_least=0, at_most=65535),
+        cors_credentials=host.boolean("CORSCredentials", default=False),
         cors=tuple(origin.strip() for origin in cors.split(",") if origin.strip()),
     )
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from devhost.executor import PROGRAMMATIC, FunctionExecutor
 from devhost.http.admin import AdminApi
 from devhost.http.auth import Authorization
+from devhost.http.cors import CorsPolicy
 from devhost.http.message import Reply, Request
 from devhost.http.query import read_query
 from devhost.http.replies import function_reply
@@ -42,12 +43,14 @@ class WebApp:
         authorization: Authorization,
         admin: AdminApi,
         custom_headers: Mapping[str, str],
+        cors: CorsPolicy,
     ) -> None:
         self._router = router
         self._executor = executor
         self._authorization = authorization
         self._admin = admin
         self._custom_headers = dict(custom_headers)
+        self._cors = cors
         self._web_hooks: dict[str, tuple[WebHook, str]] = {}
 
     def add_web_hook(self, extension: str, handler: WebHook, *, system_key: str) -> None:
@@ -55,7 +58,7 @@ class WebApp:
         self._web_hooks[extension.lower()] = (handler, system_key)
 
     async def handle(self, request: Request) -> Reply:
-        reply = await self._answer(request)
+        reply = self._cors.apply(request, self._cors.preflight(request) or await self._answer(request))
         if self._custom_headers:
             own = {name.lower() for name in self._custom_headers}
             headers = [(name, value) for name, value in reply.headers if name.lower() not in own]

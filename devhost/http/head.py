@@ -40,6 +40,11 @@ def read_head(head: bytes) -> Request:
     host = headers.get("host")
     if (host is None and version == "1.1") or (host is not None and not _VALID_HOST.fullmatch(host)):
         raise BadHead(400)
+    coding = headers.get("transfer-encoding")
+    if coding is not None and coding.rpartition(",")[2].strip().lower() != "chunked":
+        raise BadHead(400)
+    if version == "1.0" and method in {"POST", "PUT"} and coding is None and "content-length" not in headers:
+        raise BadHead(400)
     raw_path, mark, query = _read_target(target, host or "").partition("?")
     return Request(
         method=method,
@@ -48,7 +53,7 @@ def read_head(head: bytes) -> Request:
         query=query,
         has_query=bool(mark),
         headers=headers,
-        is_chunked="chunked" in headers.get("transfer-encoding", "").lower(),
+        is_chunked=coding is not None,
         version=version,
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +15,7 @@ from azure.functions import meta
 from devhost.invocation import Datum, HttpRequestData, HttpResponseData, JsonText
 
 GENERIC = "generic"
+_EXPIRES_FORMATS = ("%a, %d %b %Y %H:%M:%S GMT", "%a, %d-%b-%y %H:%M:%S GMT", "%a, %d-%b-%Y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
 
 class GenericConverter:
@@ -125,10 +128,20 @@ def cookie_headers(jar: SimpleCookie) -> list[str]:
     return [_cookie_header(name, morsel) for name, morsel in jar.items()]
 
 
+def _expires(text: str) -> str:
+    for form in _EXPIRES_FORMATS:
+        try:
+            moment = datetime.strptime(text, form)  # noqa: DTZ007 - every form says GMT
+        except ValueError:
+            continue
+        return format_datetime(moment.replace(tzinfo=UTC), usegmt=True)
+    raise ValueError(f'the cookie attribute expires is not in one of the accepted forms: "{text}"')
+
+
 def _cookie_header(name: str, morsel: Morsel[str]) -> str:
     parts = [f"{quote(name, safe='')}={quote(morsel.value, safe='')}"]
     if morsel["expires"]:
-        parts.append(f"expires={morsel['expires']}")
+        parts.append(f"expires={_expires(morsel['expires'])}")
     if morsel["max-age"]:
         parts.append(f"max-age={int(morsel['max-age'])}")
     parts += [f"domain={morsel['domain']}", f"path={morsel['path']}"]

@@ -35,7 +35,7 @@ def drive(base: str, out: Path, run: str) -> None:
     for driver in drivers:
         said, _ = driver.communicate(timeout=300)
         assert driver.returncode == 0, said.decode()
-    found = {}
+    found: dict[str, object] = {}
     for part in range(PARTS):
         found |= json.loads((out / f"part{part}.json").read_text())
     (out / "replies.json").write_text(json.dumps(found))

@@ -1,4 +1,4 @@
-"""One of many writers: `python committer.py ADDRESS CONTAINER WRITER COMMITS`. Every commit touches a unit of its own and one that all fight for."""
+"""One of many writers: `python committer.py ADDRESS CONTAINER WRITER COMMITS`. Every commit touches a unit of its own; every fifth also one that all fight for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main(address: str, container: str, writer: str, commits: int) -> None:
             view = catalog.view()
             try:
                 catalog.commit(
-                    {unit_key(f"own.writer_{writer}@{number:04d}"): made, unit_key("contested"): made},
+                    {unit_key(f"own.writer_{writer}@{number:04d}"): made} | ({unit_key("contested"): made} if number % 5 == 0 else {}),
                     base=view.number,
                     run_id=run,
                     author=f"writer {writer}",

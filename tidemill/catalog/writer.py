@@ -20,8 +20,7 @@ from tidemill.storage.guard import Guard
 
 MAIN = "main"
 
-_PAUSE_SECONDS = 0.005
-_PAUSE_MAX_SECONDS = 0.25
+_SPREAD_MAX_SECONDS = 2.0
 
 
 class Position(NamedTuple):
@@ -125,8 +124,9 @@ class Writer:
             StoreUnavailable: the outcome is unknown.
             Whatever `step` raises.
         """
-        pause = _PAUSE_SECONDS
+        losses = 0
         while True:
+            started = time.monotonic()
             head = self.last() if new else self.head()
             draft = step(head)
             if isinstance(draft, Committed):
@@ -144,8 +144,10 @@ class Writer:
             )
             if self.log.append(entry):
                 return Committed(entry.number, snapshot, draft.changed)
-            time.sleep(pause * random.random())  # noqa: S311 - spreads writers out, keeps no secret
-            pause = min(pause * 2, _PAUSE_MAX_SECONDS)
+            # Writers that all try again at once all lose but one. How long a try takes tells how far they have to be spread.
+            spread = min((time.monotonic() - started) * 2**losses, _SPREAD_MAX_SECONDS)
+            time.sleep(spread * random.random())  # noqa: S311 - keeps no secret
+            losses += 1
 
     def _protect(self, objects: set[str], records: frozenset[str]) -> None:
         """Makes sure that what a commit is about to reach is not being collected as garbage. Files are looked at only while something is."""

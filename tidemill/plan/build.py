@@ -6,8 +6,9 @@ external units they read, and `build_plan` decides, once those have been observe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from tidemill.definitions.assets import AssetDefinition, AssetKind
 from tidemill.errors import PlanError, UnknownParameter, did_you_mean
@@ -71,11 +72,14 @@ def check_request(graph: AssetGraph, request: RunRequest) -> None:
 def required_observations(graph: AssetGraph, units: Iterable[UnitKey], now: datetime) -> list[UnitKey]:
     """The external units that some of the units read, sorted."""
     found: set[UnitKey] = set()
-    lookups = _Lookups(graph, now)
-    for unit in units:
-        for name, definition in graph.assets[unit.asset].inputs.items():
-            if graph.assets[definition.asset].kind is AssetKind.EXTERNAL:
-                found.update(UnitKey(definition.asset, partition) for partition in lookups.of(unit.asset, name)(unit.partition))
+    wanted = list(units)
+    reads = {
+        key: [read for read in inputs if graph.assets[read.asset].kind is AssetKind.EXTERNAL]
+        for key, inputs in _reads(graph, {unit.asset for unit in wanted}, now).items()
+    }
+    for unit in wanted:
+        for read in reads[unit.asset]:
+            found.update(UnitKey(read.asset, partition) for partition in read.lookup(unit.partition))
     return sorted(found)
 
 
@@ -137,22 +141,28 @@ def refuse_blocked(plan: Plan) -> None:
         )
 
 
-class _Lookups:
-    """Bound partition mappings, one for each input, made when first needed."""
+class _Read(NamedTuple):
+    """One input of an asset, ready to be asked for its partitions."""
 
-    def __init__(self, graph: AssetGraph, now: datetime) -> None:
-        self._graph, self._now = graph, now
-        self._bound: dict[tuple[AssetKey, str], Lookup] = {}
+    name: str
+    asset: AssetKey
+    lookup: Lookup
+    """From a partition of the reader to the partitions of the input."""
+    may_be_empty: bool
+    """A mapping can be empty; a table would have no columns."""
 
-    def of(self, asset: AssetKey, name: str) -> Lookup:
-        """From a partition of the asset to the partitions of this input that it reads."""
-        lookup = self._bound.get((asset, name))
-        if lookup is None:
-            definition = self._graph.assets[asset]
-            upstream = self._graph.assets[definition.inputs[name].asset]
-            lookup = definition.inputs[name].mapping.bind(upstream.partitions, definition.partitions, self._now)
-            self._bound[(asset, name)] = lookup
-        return lookup
+
+def _reads(graph: AssetGraph, keys: Iterable[AssetKey], now: datetime) -> dict[AssetKey, tuple[_Read, ...]]:
+    """The inputs of each asset, with partition mappings bound to both sides."""
+    return {
+        key: tuple(
+            _Read(
+                name, each.asset, each.mapping.bind(graph.assets[each.asset].partitions, graph.assets[key].partitions, now), each.as_mapping
+            )
+            for name, each in graph.assets[key].inputs.items()
+        )
+        for key in keys
+    }
 
 
 class _Builder:
@@ -167,14 +177,14 @@ class _Builder:
         assets: Sequence[PlannedAsset],
         request: RunRequest,
     ) -> None:
-        self._graph, self._view, self._observed, self._request = graph, view, observed, request
+        self._view, self._observed, self._request = view, observed, request
         self._positions = {unit: position for position, unit in enumerate(units)}
         self._assets = {asset.key: (index, asset) for index, asset in enumerate(assets)}
         self._entries: dict[AssetKey, Mapping[PartitionKey, Entry]] = {}
         self._known: list[Entry | None] = []
         """By position: the version a planned unit will have if that is certain, else None."""
         self._blocked: set[int] = set()
-        self._lookups = _Lookups(graph, request.requested_at)
+        self._reads = _reads(graph, (AssetKey(asset.key) for asset in assets), request.requested_at)
 
     def plan_unit(self, position: int, unit: UnitKey) -> PlannedUnit:
         """The plan for one unit; all units before it have been planned."""
@@ -182,21 +192,27 @@ class _Builder:
         inputs: list[UnitInput] = []
         pinned: list[PinnedInput] = []
         known: list[PinnedInput] = []
-        obstacles = self._inputs_without_partitions(asset, unit)
+        obstacles: list[str] = []
         waits = False
-        for order, (name, source) in enumerate(self._sources(unit)):
-            at = self._positions.get(source)
-            entry = self._outside(source) if at is None else self._known[at]
-            if at is not None:
-                inputs.append(UnitInput(name, at, order))
-                waits = waits or entry is None
-            if entry is None:
-                if at is None or at in self._blocked:
+        order = 0
+        for name, asset_key, lookup, may_be_empty in self._reads[unit.asset]:
+            partitions = lookup(unit.partition)
+            if not partitions and not may_be_empty:
+                obstacles.append(f"no partition of its input `{asset_key}` belongs to it")
+            for partition in partitions:
+                source = UnitKey(asset_key, partition)
+                at = self._positions.get(source)
+                entry = self._outside(source) if at is None else self._known[at]
+                if at is not None:
+                    inputs.append(UnitInput(name, at, order))
+                    waits = waits or entry is None
+                if entry is not None:
+                    known.append(PinnedInput(name, asset_key, partition, entry.data_version, entry.record, order))
+                    if at is None:
+                        pinned.append(known[-1])
+                elif at is None or at in self._blocked:
                     obstacles.append(f"its input `{source}` has never been materialized and is not selected")
-                continue
-            known.append(PinnedInput(name, source.asset, source.partition, entry.data_version, entry.record, order))
-            if at is None:
-                pinned.append(known[-1])
+                order += 1
         current = self._current(unit)
         action, reason = self._decide(asset, unit, current, known, obstacles, waits=waits)
         if action is Action.BLOCKED:
@@ -225,19 +241,6 @@ class _Builder:
         if current.fingerprint == unit_fingerprint(asset, unit.partition, known):
             return Action.REUSE, "up to date"
         return Action.RUN, "its code, parameters or inputs changed"
-
-    def _sources(self, unit: UnitKey) -> Iterator[tuple[str, UnitKey]]:
-        for name, definition in self._graph.assets[unit.asset].inputs.items():
-            for partition in self._lookups.of(unit.asset, name)(unit.partition):
-                yield name, UnitKey(definition.asset, partition)
-
-    def _inputs_without_partitions(self, asset: PlannedAsset, unit: UnitKey) -> list[str]:
-        """Inputs of which no partition belongs to this unit; only a mapping can be empty, a table would have no columns."""
-        return [
-            f"no partition of its input `{definition.asset}` belongs to it"
-            for name, definition in self._graph.assets[unit.asset].inputs.items()
-            if name not in asset.mapping_inputs and not self._lookups.of(unit.asset, name)(unit.partition)
-        ]
 
     def _outside(self, source: UnitKey) -> Entry | None:
         """The version of a unit that is not in the plan: as it was just observed, or as the catalog has it."""

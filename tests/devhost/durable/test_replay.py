@@ -112,7 +112,7 @@ def program(seed: int) -> Callable[[Any], Generator[Any, Any, Any]]:
 
     def orchestrator(context):
         dice = random.Random(seed)
-        seen = []
+        seen: list[str | None] = []
 
         def task(depth=0):
             kind = dice.choice(["ok", "ok", "ok", "bad", "timer", "child", "retry", "all", "any"] if depth < 2 else ["ok"])

@@ -109,7 +109,7 @@ def test_a_wrong_setting_names_its_place(section: dict[str, Any], message: str |
 
 @pytest.mark.parametrize("name", ["1hub", "a-b", "ab", "h" * 51])
 def test_a_hub_name_has_rules(name: str) -> None:
-    with pytest.raises(BadHubName, match="extensions.durableTask.hubName"):
+    with pytest.raises(BadHubName, match=r"extensions\.durableTask\.hubName"):
         hub_name(name, {})
 
 

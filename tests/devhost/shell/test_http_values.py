@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from http.cookies import SimpleCookie
+
 import pytest
 
 from devhost.http.app import encode_path
+from devhost.http.cors import CorsPolicy
 from devhost.http.head import BadHead, decode_path, read_head
 from devhost.http.json_text import net_double
+from devhost.http.message import Reply, Request
 from devhost.http.query import read_query
 from devhost.http.replies import TEXT, function_reply, text_reply
 from devhost.invocation import Failed, HttpResponseData, Succeeded
+from devhost.worker.bindings import cookie_headers
 
 
 @pytest.mark.parametrize(
@@ -68,6 +73,8 @@ def test_a_decoded_path_goes_back_into_a_url() -> None:
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: \xe9", 400),
         (b"GET http://other/ HTTP/1.1\r\nHost: x", 400),
         (b"GET x HTTP/1.1\r\nHost: x", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip", 400),
+        (b"POST / HTTP/1.0", 400),
         (b"GET /" + b"a" * 8192 + b" HTTP/1.1\r\nHost: x", 414),
         (b"GET / HTTP/1.1\r\nHost: x" + b"".join(b"\r\nA%d: 1" % n for n in range(100)), 431),
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 32768, 431),
@@ -140,3 +147,45 @@ def test_a_reply_that_http_cannot_carry_is_a_500(header: tuple[str, str]) -> Non
 
 def test_a_failure_is_a_500_without_body() -> None:
     assert function_reply(Failed(type_name="E", message="m", stack="s")).status == 500
+
+
+@pytest.mark.parametrize(
+    ("cookie", "header"),
+    [
+        ("a=b", "a=b; domain=; path="),
+        ('a="x;y"; Path=/; HttpOnly', "a=x%3By; domain=; path=/; httponly"),
+        ("a=b; expires=Wed, 21-Oct-65 07:28:00 GMT; Max-Age=0", "a=b; expires=Wed, 21 Oct 2065 07:28:00 GMT; max-age=0; domain=; path="),
+        ("a=b; SameSite=odd; Secure", "a=b; domain=; path=; secure"),
+    ],
+)
+def test_cookies_are_rewritten(cookie: str, header: str) -> None:
+    assert cookie_headers(SimpleCookie(cookie)) == [header]
+
+
+def request(method: str = "GET", **headers: str) -> Request:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(method=method, path="/", raw_path="/", query="", has_query=False, headers=named)
+
+
+def test_only_named_origins_may_call_from_a_browser() -> None:
+    policy = CorsPolicy(("http://page.test/",))
+    reply = Reply(status=200, headers=[("access-control-allow-origin", "http://old")])
+    assert policy.apply(request(origin="http://PAGE.test"), reply).headers == [
+        ("Access-Control-Allow-Origin", "http://PAGE.test"), ("Vary", "Origin"),
+    ]  # fmt: skip
+    assert policy.apply(request(origin="http://other.test"), reply) == reply
+    assert policy.apply(request(), reply) == reply
+    assert CorsPolicy(("*",)).apply(request(origin="x"), Reply(status=200)).headers == [("Access-Control-Allow-Origin", "*")]
+    assert CorsPolicy().apply(request(origin="x"), reply) == reply
+
+
+def test_a_preflight_is_answered_by_the_host_when_there_is_a_policy() -> None:
+    asked = request("OPTIONS", origin="http://page.test", access_control_request_method="PUT", access_control_request_headers="x-a, x-b")
+    answer = CorsPolicy(("*",)).preflight(asked)
+    assert answer is not None
+    assert (answer.status, answer.headers) == (204, [("Access-Control-Allow-Methods", "PUT"), ("Access-Control-Allow-Headers", "x-a, x-b")])
+    refused = CorsPolicy(("http://other.test",)).preflight(asked)
+    assert refused is not None
+    assert refused.headers == []
+    assert CorsPolicy().preflight(asked) is None
+    assert CorsPolicy(("*",)).preflight(request("OPTIONS", origin="x")) is None
