@@ -40,6 +40,11 @@ class CategoryLevels(logging.Filter):
         self._quiet = {} if verbose else {name: max(logging.WARNING, default) for name in _QUIET_CATEGORIES if name not in given}
         self._known: dict[str, int] = {}
 
+    @property
+    def lowest(self) -> int:
+        """The lowest level that any category shows."""
+        return min(self._default, *self._levels.values())
+
     def threshold(self, category: str) -> int:
         """The lowest level that is shown of a category."""
         level = self._known.get(category)
@@ -124,6 +129,6 @@ def configure_logging(log_levels: Mapping[str, str], *, as_json: bool, verbose: 
     for old in list(root.handlers):
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
+    root.setLevel(_levels.lowest)  # records below it are not even made
     for library in _LIBRARIES:
         logging.getLogger(library).setLevel(_levels.threshold(library))

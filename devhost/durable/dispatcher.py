@@ -29,6 +29,7 @@ from devhost.durable.state import InstanceState
 from devhost.durable.store import Fenced, HubStore, Message
 from devhost.durable.timers import Timers
 from devhost.durable.times import now_text
+from devhost.durable.versions import VersionRejected
 from devhost.invocation import WorkerLost
 from devhost.storage.errors import StorageError, StorageUnavailable
 
@@ -134,11 +135,11 @@ class Dispatcher:
 
     async def stop(self, grace_seconds: float) -> None:
         """Lets running episodes end, for a while. Whatever is cut off is recovered at the next start."""
-        self._stopping = True
         await self.timers.stop()
-        tasks = [session.task for session in self.sessions.values() if session.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace_seconds)
+        deadline = asyncio.get_running_loop().time() + grace_seconds
+        while (tasks := self._tasks()) and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(tasks, timeout=left)
+        self._stopping = True
         for task in (*tasks, *self._background):
             task.cancel()
         await asyncio.gather(*tasks, *self._background, return_exceptions=True)
@@ -149,6 +150,9 @@ class Dispatcher:
         for session in self.sessions.values():
             if session.task is not None:
                 session.task.cancel()
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [session.task for session in self.sessions.values() if session.task is not None]
 
     # ---- effects of episodes
 
@@ -257,7 +261,7 @@ class Dispatcher:
                     await self._collect(session)
                     batch = session.take()
                     await self.runner.episode(session, batch)
-                except (WorkerLost, Fenced, StorageError, StorageUnavailable) as problem:
+                except (WorkerLost, VersionRejected, Fenced, StorageError, StorageUnavailable) as problem:
                     session.mail.extendleft(reversed(batch))
                     await self._back_off(session, problem)
                     continue
@@ -291,7 +295,7 @@ class Dispatcher:
     async def _back_off(self, session: Session, problem: Exception) -> None:
         delay = min(2.0**session.failures, _LONGEST_DELAY)
         session.failures += 1
-        if not isinstance(problem, WorkerLost):
+        if not isinstance(problem, (WorkerLost, VersionRejected)):
             session.partition = None  # whether the last write happened is unknown: read it again
         if isinstance(problem, Fenced) and session.failures == 1:
             self._log.debug("%s", problem)
@@ -311,15 +315,17 @@ class Dispatcher:
             if parent and completion is not None:
                 where = parent["OrchestrationInstance"]
                 self.deliver(where["InstanceId"], Mail(parent_reply(parent, completion, now_text()), where["ExecutionId"]))
-        starts = [mail for mail in (*session.parked, *session.mail) if mail.start is not None]
+        starts = [mail for mail in session.mail if mail.start is not None]
         rows = [mail.row for mail in session.mail if mail.row is not None]
         if rows:
             self._spawn(self._store.drop_messages(session.id, rows))
         if starts:
-            self._spawn(self._start_parked(starts))
+            self._spawn(self._start_again(starts, pause=0.0))
+        if session.parked:
+            self._spawn(self._start_again(list(session.parked), pause=_SAME_ID_PAUSE))
 
-    async def _start_parked(self, starts: list[Mail]) -> None:
-        await asyncio.sleep(_SAME_ID_PAUSE)
+    async def _start_again(self, starts: list[Mail], *, pause: float) -> None:
+        await asyncio.sleep(pause)
         for mail in starts:
             assert mail.start is not None
             await self._put_child(mail.start)

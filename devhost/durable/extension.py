@@ -130,12 +130,8 @@ class DurableExtension:
 
     async def stop(self) -> None:
         """Lets running episodes and activities end for a few seconds, writes what is left, and lets the hub go."""
-        await asyncio.gather(
-            self._activities.stop(_GRACE_SECONDS),
-            self._dispatcher.stop(_GRACE_SECONDS),
-            self._entities.stop(_GRACE_SECONDS),
-            return_exceptions=True,
-        )
+        await self._activities.stop(_GRACE_SECONDS)
+        await asyncio.gather(self._dispatcher.stop(_GRACE_SECONDS), self._entities.stop(_GRACE_SECONDS), return_exceptions=True)
         if not self.hub_lost.is_set():
             await self._rows.stop()
         await self._ownership.release()

@@ -65,8 +65,8 @@ class _Waits:
     __slots__ = ("early", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: list[_Node] = []
-        self.early: deque[None] = deque()
+        self.waiting: list[tuple[str, _Node]] = []
+        self.early: deque[str] = deque()
 
 
 def replay(events: Sequence[Event], answer: Answer, frame: Frame) -> Decision:
@@ -115,12 +115,30 @@ class _Replay:
             self.complete("Failed", f"Non-Deterministic workflow detected: {problem}")
         if self.finished and self.open and decision.completion is None:
             decision.notes.append("user code finished; the instance stays Running, waiting for " + self.open_text())
+        self.note_line()
         if not self.status_too_big():
             decision.custom_status = self.answer.custom_status
         decision.suspended = self.suspended
         decision.scheduled = [self.new[key] for key in sorted(self.new)]
         decision.quiet = self.quiet()
         return decision
+
+    def note_line(self) -> None:
+        """Notes what waits in line, and what a continue-as-new loses."""
+        notes, node = self.decision.notes, self.current
+        if node is not None and not node.done and self.cursor < len(self.answer.actions):
+            if node.failed:
+                notes.append(
+                    "warning: the orchestrator went on after a failure while siblings of the failed task are unfinished; if one of them is retried, "
+                    "results may reach the wrong tasks"
+                )
+            else:
+                notes.append(
+                    "the orchestrator asked for more while an earlier step is unfinished: it starts when that has ended (head of line)"
+                )
+        if self.decision.new_input is not None:
+            lost = sorted({name for waits in self.waits.values() for name in waits.early})
+            notes.extend(f"warning: event '{name}' was not waited for and is lost with this continue-as-new" for name in lost)
 
     # ---- consuming the history
 
@@ -164,11 +182,15 @@ class _Replay:
         if self.continue_input is not None:
             self.decision.carried.append(event)
             return
-        waits = self.waits.setdefault(str(event.members["Name"]).lower(), _Waits())
+        name = str(event.members["Name"])
+        waits = self.waits.setdefault(name.lower(), _Waits())
         if waits.waiting:
-            waits.waiting.pop().finish()
+            wanted, node = waits.waiting.pop()
+            if wanted != name:
+                self.note_case(wanted, name)
+            node.finish()
         else:
-            waits.early.append(None)
+            waits.early.append(name)
 
     def confirm(self, event: Event) -> None:
         if self.answer.no_actions:
@@ -300,11 +322,18 @@ class _Replay:
     def wait(self, name: str) -> _Node:
         waits = self.waits.setdefault(name.lower(), _Waits())
         if waits.early:
-            waits.early.popleft()
+            came = waits.early.popleft()
+            if came != name:
+                self.note_case(name, came)
             return _Node(done=True)
         node = _Node()
-        waits.waiting.append(node)
+        waits.waiting.append((name, node))
         return node
+
+    def note_case(self, wanted: str, came: str) -> None:
+        self.decision.notes.append(
+            f"warning: event '{came}' was taken for '{wanted}' but never reaches the orchestrator, which compares names with their case"
+        )
 
     def checked(self, kind: str, action: dict[str, Any]) -> _Node | None:
         """A finished, failed node when the engine would reject the call; None when it accepts it."""

@@ -24,11 +24,13 @@ from devhost.durable.settings import DurableSettings
 from devhost.durable.state import InstanceState
 from devhost.durable.store import HubStore, Partition
 from devhost.durable.times import now_text
+from devhost.durable.versions import VersionRejected, version_problem
 from devhost.functions import FunctionMetadata
 from devhost.invocation import Invocation, Invoker
 
 _FIRST_COMMIT_ROWS = 95
 _REPLY_START = '{"$type":"Microsoft.Azure.WebJobs.Extensions.DurableTask.ResponseMessage'
+_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _TASKS = frozenset({Kind.TaskScheduled, Kind.TimerCreated, Kind.SubOrchestrationInstanceCreated})
 
 
@@ -207,6 +209,11 @@ class Runner:
         function = self._functions.get(state.name.lower())
         if function is None:
             return failed_answer(state.name, self._known.unknown_text("orchestrator", state.name))
+        problem = version_problem(self._settings, state.version)
+        if problem is not None and self._settings.version_failure == "Reject":
+            raise VersionRejected(problem)
+        if problem is not None:
+            return failed_answer(state.name, f"VersionMismatch: {problem}")
         context = context_json(events, state, self._settings)
         invocation = Invocation(
             function=function.name,
@@ -226,10 +233,9 @@ class Runner:
             if (state.execution_id, note) in session.reported:
                 continue
             session.reported.add((state.execution_id, note))
-            is_error = note.startswith("error: ")
-            self._log.log(
-                logging.ERROR if is_error else logging.INFO, "%s (%s): %s", state.instance_id, state.name, note.removeprefix("error: ")
-            )
+            word, _, text = note.partition(": ")
+            level = _LEVELS.get(word)
+            self._log.log(level or logging.INFO, "%s (%s): %s", state.instance_id, state.name, text if level else note)
 
     # ---- committing
 

@@ -41,6 +41,7 @@ class DurableSettings:
     version_failure: str = "Reject"
     long_timer_leg_seconds: float = 3 * DAY
     longest_timer_seconds: float = 6 * DAY
+    """Above this the SDK waits in legs. Upstream's storage provider fixes both; no setting changes them."""
 
     @property
     def connection_setting(self) -> str:
@@ -80,8 +81,6 @@ class DurableSettings:
                 "versionMatchStrategy", "CurrentOrOlder" if version else "None", ("None", "Strict", "CurrentOrOlder")
             ),
             version_failure=section.one_of("versionFailureStrategy", "Reject", ("Reject", "Fail")),
-            long_timer_leg_seconds=storage.duration("longRunningTimerIntervalDuration", 3 * DAY),
-            longest_timer_seconds=storage.duration("maximumShortTimerDuration", 6 * DAY),
         )
 
 

@@ -9,7 +9,7 @@ import platform
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote
 
 from devhost.executor import PROGRAMMATIC, FunctionExecutor
@@ -25,12 +25,6 @@ VERSION = "4.1037.0"
 
 _log = logging.getLogger("Host.Admin")
 _NO_CACHE = [("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache")]
-
-
-class ManualTrigger(Protocol):
-    """Makes the trigger value for a call through `/admin/functions/{name}`."""
-
-    def __call__(self, function: FunctionMetadata, text: str, base_url: str) -> Datum: ...
 
 
 def manual_value(function: FunctionMetadata, text: str, base_url: str) -> Datum:

@@ -114,6 +114,6 @@ def test_a_released_message_is_read_as_it_was_meant(version: str, name: str) -> 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_what_is_written_today_is_what_the_last_release_wrote(name: str) -> None:
-    last = sorted(FOLDER.glob("messages-*.json"))[-1]
+    last = max(FOLDER.glob("messages-*.json"))
     stored: dict[str, Any] = msgspec.json.decode(last.read_bytes())
     assert msgspec.json.decode(msgspec.json.encode(EXAMPLES[name])) == stored[name]

@@ -39,7 +39,9 @@ def result(work: UnitWork, failing: frozenset[int], seconds: float) -> UnitOutco
     return Succeeded(unit=work.position, entry=entry, row_count=1, size_bytes=1, seconds=seconds)
 
 
-def execute(plan: Plan, data: Any, failing: frozenset[int], *, limit: int = 100, window: int = 5, seconds: float = 0.01) -> tuple[dict[int, UnitOutcome], list[int]]:
+def execute(
+    plan: Plan, data: Any, failing: frozenset[int], *, limit: int = 100, window: int = 5, seconds: float = 0.01
+) -> tuple[dict[int, UnitOutcome], list[int]]:
     """Walks the plan tranche by tranche, answering open batches in an order that the data draws."""
     outcomes: dict[int, UnitOutcome] = {}
     started: list[int] = []

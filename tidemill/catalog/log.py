@@ -97,8 +97,10 @@ class Log:
         if entry.number == 1:  # a branch is listed by its ref, so the ref exists before the branch does
             put_once(self.store, ref_name(self.branch), canonical(Hint(0, "")))
         data = canonical(entry)
+        self.store.settle()  # what the entry names is on the disk before the entry is
         if not put_once(self.store, entry_name(self.branch, entry.number), data):
             return False
+        self.store.settle()
         recorded = self._decoded(entry.number, data)
         with contextlib.suppress(StorageError):
             blob = self.store.get(ref_name(self.branch))

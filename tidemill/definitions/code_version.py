@@ -48,6 +48,8 @@ class CodeVersion:
     version: str
     parts: tuple[CodePart, ...]
     """Sorted."""
+    content: bytes
+    """The canonical bytes whose hash the version is: the parts that count."""
 
     def explain(self) -> list[str]:
         """One line for each part: kind, name and the start of its hash."""
@@ -61,7 +63,8 @@ class Unversionable(Exception):
 
 def explicit_version(key: str, text: str) -> CodeVersion:
     """The version an author wrote down. The asset's key is in it: two assets that both say `2` run different code."""
-    return CodeVersion(digest(canonical(["code/1", "explicit", key, text])), (CodePart("explicit", text, digest(text.encode())),))
+    content = canonical(["code/1", "explicit", key, text])
+    return CodeVersion(digest(content), (CodePart("explicit", text, digest(text.encode())),), content)
 
 
 def sql_version(key: str, sql: SqlText, partitions: PartitionsDefinition | None, schema: pa.Schema | None) -> CodeVersion:
@@ -117,9 +120,8 @@ def _declared(partitions: PartitionsDefinition | None, schema: pa.Schema | None)
 
 
 def _version(counted: Iterable[CodePart], shown: Iterable[CodePart]) -> CodeVersion:
-    return CodeVersion(
-        digest(canonical(["code/1", *([part.kind, part.name, part.digest] for part in sorted(counted))])), tuple(sorted(shown))
-    )
+    content = canonical(["code/1", *([part.kind, part.name, part.digest] for part in sorted(counted))])
+    return CodeVersion(digest(content), tuple(sorted(shown)), content)
 
 
 class _Walk:

@@ -87,7 +87,13 @@ def _materialize(runtime: Runtime, command: MaterializeUnits, asset: AssetDefini
 def find_by_fingerprint(runtime: Runtime, fingerprint: str) -> Entry | None:
     """The version that was made from exactly this before, by whichever run, on whichever branch; None if there is none."""
     claim = runtime.store.get(claim_name(fingerprint))
-    return None if claim is None else msgspec.json.decode(claim.data, type=Entry)
+    if claim is None:
+        return None
+    try:
+        return msgspec.json.decode(claim.data, type=Entry)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        log.warning("The claim on fingerprint %s cannot be read and counts for nothing.", fingerprint)
+        return None
 
 
 def claim_name(fingerprint: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tidemill.definitions.policies import RetryPolicy
 from tidemill.execution.runs import PlanRecord
@@ -11,23 +11,37 @@ from tidemill.execution.sources import observe_source
 from tidemill.model.keys import AssetKey, RunId, UnitKey
 from tidemill.model.runs import RunRequest
 from tidemill.plan.build import build_plan, refuse_blocked, required_observations, select_units
-from tidemill.plan.plan import PinnedInput, Plan, plan_from_bytes
+from tidemill.plan.plan import Action, PinnedInput, Plan, plan_from_bytes
 
 
-def make_plan(runtime: Runtime, request: RunRequest) -> Plan:
-    """Plans a request against the head of the catalog. `request.requested_at` is the plan's now: it bounds open-ended partitions.
+def make_plan(runtime: Runtime, request: RunRequest, *, at: int | None = None) -> Plan:
+    """Plans a request. `request.requested_at` is the plan's now: it bounds open-ended partitions.
+
+    Args:
+        runtime: the definitions and the catalog.
+        request: what is asked for.
+        at: the log entry to plan against; None is the head of the catalog.
 
     Raises:
         PlanError: the request cannot be planned.
         SourceUnavailable: an external asset that it reads cannot be observed.
     """
-    graph = runtime.graph
-    now = request.requested_at
-    units = select_units(graph, request.selection, request.partitions, now)
+    units = select_units(runtime.graph, request.selection, request.partitions, request.requested_at)
+    return plan_units(runtime, request, units, at=at)
+
+
+def plan_units(runtime: Runtime, request: RunRequest, units: Sequence[UnitKey], *, at: int | None = None) -> Plan:
+    """Plans exactly these units, which stand in topological order.
+
+    Raises:
+        SourceUnavailable: an external asset that they read cannot be observed.
+        UnknownParameter: the request gives one that none of them declares.
+    """
+    graph, now = runtime.graph, request.requested_at
     observed: dict[UnitKey, PinnedInput] = {
         unit: observe_source(runtime, graph.assets[unit.asset], unit.partition) for unit in required_observations(graph, units, now)
     }
-    return build_plan(graph, runtime.catalog.view(), units, observed, request)
+    return build_plan(graph, runtime.catalog.view(at), units, observed, request)
 
 
 def plan_run(runtime: Runtime, run: RunId) -> tuple[PlanRecord, Plan]:
@@ -40,6 +54,8 @@ def plan_run(runtime: Runtime, run: RunId) -> tuple[PlanRecord, Plan]:
     if record is None:
         plan = make_plan(runtime, runtime.runs.request(run))
         refuse_blocked(plan)
+        used = {unit.asset for unit in plan.units if unit.action is not Action.REUSE}
+        runtime.codes.record(runtime.graph.assets[AssetKey(plan.assets[each].key)].code for each in sorted(used))
         record = runtime.runs.start(run, PlanRecord(plan=runtime.objects.put(plan.to_bytes()), started_at=runtime.now()))
     return record, read_plan(runtime, record.plan)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tidemill.catalog.catalog import Catalog
 from tidemill.definitions.collect import load_definitions
 from tidemill.definitions.definitions import Definitions
+from tidemill.execution.codes import Codes
 from tidemill.execution.memory import prefer_returnable_memory
 from tidemill.execution.runs import Runs
 from tidemill.execution.tables import TableCache
@@ -44,6 +45,7 @@ class Runtime:
         self.objects = Objects(store)
         self.catalog = Catalog(store, branch=branch, objects=self.objects)
         self.runs = Runs(store)
+        self.codes = Codes(store)
         self.tables = TableCache(self.objects, cache_bytes)
         self.project = project
         self.branch = branch

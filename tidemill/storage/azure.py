@@ -165,6 +165,9 @@ class AzureBlobStore:
         with contextlib.suppress(FileNotFoundError), self._speaking("delete", name):
             self._do.delete(self._client, name)
 
+    def settle(self) -> None:
+        """See `BlobStore.settle`: nothing to do."""
+
     def names(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See `BlobStore.names`. Pages of a thousand; order is ordinal in accounts without a hierarchical namespace."""
         check_prefix(prefix)

@@ -1,6 +1,6 @@
 """What a store must do: keep named bytes, and decide races with two conditional writes.
 
-Everything Tidemill remembers goes through these five methods. Names are `/`-separated paths that we make ourselves; no raw user text is ever
+Everything Tidemill remembers goes through these six methods. Names are `/`-separated paths that we make ourselves; no raw user text is ever
 part of one. Methods block; callers that live in an event loop use a thread.
 """
 
@@ -38,6 +38,10 @@ class BlobStore(Protocol):
 
     def delete(self, name: str) -> None:
         """Forgets a name; quiet if there is none."""
+        ...
+
+    def settle(self) -> None:
+        """Waits until everything this store has acknowledged would survive a power cut. Nothing to do where an acknowledgement says that."""
         ...
 
     def names(self, prefix: str, *, after: str = "") -> Iterator[str]:

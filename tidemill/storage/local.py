@@ -4,7 +4,9 @@
   whole or fails because the name is taken; a crash leaves at most a temporary file, never half a blob.
 - **Compare-and-swap** is `rename` under a file lock. The kernel drops the lock of a process that dies, so nothing is ever left locked. The
   tag is the SHA-256 of the bytes, so it depends on no file system's idea of time.
-- Every write flushes the file and the directories it appears in, so what was acknowledged survives a power cut.
+- A killed process loses nothing. A power cut may lose or tear what was written since the last `settle`, which flushes files and folders,
+  many at a time: a flush for each of a run's hundreds of files would take longer than the run. The catalog settles before and after it
+  commits, so a commit never stands without what it names; what was torn before is found by its hash and written again.
 
 It needs POSIX locks and hard links, so it does not run on Windows: there, use Azurite or WSL.
 """
@@ -17,7 +19,9 @@ import fcntl
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tidemill.errors import StorageError, StoreUnavailable
@@ -28,6 +32,7 @@ _HIDDEN = ".store"
 """Temporary files and locks live here. No blob's name starts with a dot, so it can never be one."""
 
 _LOCKS = 64
+_FLUSHES = 16
 
 
 class LocalStore:
@@ -35,13 +40,14 @@ class LocalStore:
 
     Args:
         root: the folder.
-        flush: wait for the disk at every write. Without it a power cut may lose or tear what was acknowledged; a killed process loses
-            nothing either way.
+        flush: whether `settle` waits for the disk.
     """
 
     def __init__(self, root: str | os.PathLike[str], *, flush: bool = True) -> None:
         self.root = Path(root).absolute()
         self._flush = flush
+        self._unsettled: set[Path] = set()
+        self._unsettled_lock = threading.Lock()
         self._known: set[str] = set()
 
     def get(self, name: str) -> Versioned | None:
@@ -62,7 +68,7 @@ class LocalStore:
                     os.link(temporary, path)
                 except FileExistsError:
                     return False
-                self._flush_folder(path.parent)
+                self._settle_later(path, path.parent)
                 return True
 
     def replace(self, name: str, data: bytes, etag: str) -> bool:
@@ -74,7 +80,7 @@ class LocalStore:
                 return False
             with self._written(data) as temporary:
                 temporary.replace(path)
-                self._flush_folder(path.parent)
+                self._settle_later(path, path.parent)
             return True
 
     def delete(self, name: str) -> None:
@@ -82,7 +88,23 @@ class LocalStore:
         path = self._path(name)
         with self._speaking("delete", name), self._locked(name), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
-            self._flush_folder(path.parent)
+            self._settle_later(path.parent)
+
+    def settle(self) -> None:
+        """See `BlobStore.settle`."""
+        with self._unsettled_lock:
+            paths, self._unsettled = self._unsettled, set()
+        try:
+            with self._speaking("flush", "/"), ThreadPoolExecutor(_FLUSHES, thread_name_prefix="flush") as pool:
+                list(pool.map(_flush, paths))
+        except BaseException:
+            self._settle_later(*paths)
+            raise
+
+    def _settle_later(self, *paths: Path) -> None:
+        if self._flush:
+            with self._unsettled_lock:
+                self._unsettled.update(paths)
 
     def names(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See `BlobStore.names`; reads one folder at a time."""
@@ -122,16 +144,13 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _written(self, data: bytes) -> Iterator[Path]:
-        """A temporary file that holds the bytes, flushed; gone afterwards, whatever happens."""
+        """A temporary file that holds the bytes; gone afterwards, whatever happens."""
         folder = self.root / _HIDDEN / "new"
         self._folder(folder)
         temporary = folder / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
             with temporary.open("xb") as file:
                 file.write(data)
-                file.flush()
-                if self._flush:
-                    os.fsync(file.fileno())
             yield temporary
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -147,7 +166,7 @@ class LocalStore:
             yield
 
     def _folder(self, folder: Path) -> None:
-        """Makes a folder and those above it, and flushes each new one into its parent."""
+        """Makes a folder and those above it."""
         key = str(folder)
         if key in self._known and folder.is_dir():
             return
@@ -157,17 +176,8 @@ class LocalStore:
             folder = folder.parent
         for each in reversed(missing):
             each.mkdir(exist_ok=True)
-            self._flush_folder(each.parent)
+            self._settle_later(each.parent)
         self._known.add(key)
-
-    def _flush_folder(self, folder: Path) -> None:
-        if not self._flush:
-            return
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     @contextlib.contextmanager
     def _speaking(self, verb: str, name: str) -> Iterator[None]:
@@ -187,3 +197,15 @@ class LocalStore:
 
 def _tag(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file or folder is on the disk; quiet if it has been removed since."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

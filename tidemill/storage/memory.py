@@ -46,6 +46,9 @@ class MemoryStore:
         with self._lock:
             self._blobs.pop(name, None)
 
+    def settle(self) -> None:
+        """See `BlobStore.settle`: nothing to do."""
+
     def names(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See `BlobStore.names`; names written or deleted meanwhile do not show."""
         check_prefix(prefix)

@@ -5,6 +5,7 @@ This is what makes activities idempotent under at-least-once delivery, and what 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -20,6 +21,8 @@ from tidemill.storage.guard import Guard, object_name
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
+
+log = logging.getLogger("tidemill.store")
 
 _REMEMBERED = 65_536
 _REMEMBERED_SECONDS = 3600.0
@@ -40,20 +43,34 @@ class Objects:
     def put(self, data: bytes) -> str:
         """Stores bytes and returns their SHA-256. Idempotent; costs nothing if this process put them a short while ago.
 
+        Bytes that rest under this hash and are not its own, torn by a power cut or rotten, are replaced: the hash says which are right.
+
         Raises:
-            IntegrityError: other bytes already rest under this hash: the store is damaged.
             StoreUnavailable: the outcome is unknown; put again.
         """
         sha256 = digest(data)
         if not self._recent(sha256):
             outcome = put(self.store, object_name(sha256), data)
             if outcome is Put.TAKEN:
-                raise IntegrityError(f"Object {sha256} holds bytes that are not its own.", hint="Restore it, or delete it and run again.")
+                outcome = self._mend(sha256, data)
             if outcome is Put.CREATED:
                 self._remember(sha256)
             elif self._guard.lost([sha256]):  # it was there before, and garbage; once it is gone it can be put again
                 raise StoreUnavailable(f"Object {sha256} is just being collected as garbage.", hint="Try again in a minute.")
         return sha256
+
+    def _mend(self, sha256: str, data: bytes) -> Put:
+        """Puts the right bytes in the place of wrong ones."""
+        found = self.store.get(object_name(sha256))
+        if found is not None and digest(found.data) != sha256:
+            log.warning("Object %s held bytes that were not its own; they have been replaced.", sha256)
+            self.store.replace(object_name(sha256), data, found.etag)
+        outcome = put(self.store, object_name(sha256), data)
+        if outcome is Put.TAKEN:
+            raise StoreUnavailable(
+                f"Object {sha256} is damaged and could not be replaced.", hint="Try again; if it stays, restore or delete it."
+            )
+        return outcome
 
     def put_many(self, blobs: Iterable[bytes]) -> list[str]:
         """Stores many objects, several at a time; their hashes in the order given. Errors as `put`."""

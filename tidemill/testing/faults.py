@@ -77,6 +77,10 @@ class FaultyStore:
         """See `BlobStore.delete`."""
         self._do("delete", name, lambda: self.inner.delete(name))
 
+    def settle(self) -> None:
+        """See `BlobStore.settle`."""
+        self.inner.settle()
+
     def names(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See `BlobStore.names`."""
         return self._do("names", prefix, lambda: self.inner.names(prefix, after=after))

@@ -242,3 +242,16 @@ def test_a_timer_fires_after_whole_seconds(storage: str) -> None:
         assert loop.time() - began < 0.7
 
     in_host(storage, story)
+
+
+def test_a_timer_beyond_the_longest_is_waited_for_in_legs(storage: str) -> None:
+    async def story(host: Host) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        instance = await host.start_new("sleeps", None, {"s": 4.6})
+        assert (await host.wait(instance))["output"] == "slept"
+        assert loop.time() - began > 2.5
+        created = [event for event in await host.history(instance) if event["EventType"] == "TimerCreated"]
+        assert len(created) > 2
+
+    in_host(storage, story, longest_timer_seconds=3.0, long_timer_leg_seconds=1.5)

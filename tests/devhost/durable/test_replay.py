@@ -301,3 +301,22 @@ def test_termination_ignores_open_work() -> None:
     assert decision.completion is not None
     assert (decision.completion.members["OrchestrationStatus"], decision.completion.members["Result"]) == ("Terminated", "stop")
     assert kinds(decision) == ["ExecutionCompleted#1"]
+
+
+def test_the_traps_are_noted() -> None:
+    both = [{"actionType": 12, "compoundActions": [activity(), activity()]}, activity()]
+    first = decide(both)
+    assert any("head of line" in note for note in first.notes)
+    failed = Event(Kind.TaskFailed, {"TaskScheduledId": 1, "Reason": "no", "Details": None, "FailureDetails": None})
+    assert any(
+        note.startswith("warning: the orchestrator went on after a failure") for note in decide(both, *first.scheduled, failed).notes
+    )
+    wait = {"actionType": 6, "externalEventName": "n"}
+    raised = [Event(Kind.EventRaised, {"Name": name, "Input": "1"}) for name in ("N", "x")]
+    notes = decide([wait, activity()], *raised).notes
+    assert any("event 'N' was taken for 'n'" in note for note in notes)
+    early = Event(Kind.EventRaised, {"Name": "x", "Input": "1"})
+    started = decide([activity(), {"actionType": 4, "input": "5"}]).scheduled
+    done = Event(Kind.TaskCompleted, {"TaskScheduledId": 0, "Result": "1"})
+    notes = decide([activity(), {"actionType": 4, "input": "5"}], *started, early, done, is_done=True).notes
+    assert any("event 'x' was not waited for and is lost" in note for note in notes)

@@ -20,6 +20,7 @@ from devhost.durable.sanitize import sanitize
 from devhost.durable.settings import BadSetting, DurableSettings
 from devhost.durable.state import InstanceState
 from devhost.durable.times import duration_seconds, duration_text, to_round_trip_text, to_text, to_ticks, whole_seconds
+from devhost.durable.versions import version_problem
 from devhost.invocation import Failed, JsonText, Succeeded
 from devhost.storage.account import StorageAccount
 from devhost.storage.errors import BadConnectionString
@@ -105,6 +106,23 @@ def test_a_wrong_setting_names_its_place(section: dict[str, Any], message: str |
     with pytest.raises(BadSetting) as caught:
         DurableSettings.from_host_json(section, {})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "version", "runs"),
+    [
+        ("CurrentOrOlder", "1.9", True),
+        ("CurrentOrOlder", "1.10", True),
+        ("CurrentOrOlder", "1.11", False),
+        ("CurrentOrOlder", "", True),
+        ("Strict", "1.9", False),
+        ("Strict", "1.10", True),
+        ("None", "9", True),
+    ],
+)
+def test_versions_decide_who_runs(strategy: str, version: str, runs: bool) -> None:
+    settings = DurableSettings.from_host_json({"defaultVersion": "1.10", "versionMatchStrategy": strategy}, {})
+    assert runs == (version_problem(settings, version) is None)
 
 
 @pytest.mark.parametrize("name", ["1hub", "a-b", "ab", "h" * 51])

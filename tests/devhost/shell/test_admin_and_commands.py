@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import uuid
 from pathlib import Path
 
 import pytest
 
+from devhost.storage.account import StorageAccount
 from devhost.timeline import timeline
 from tests.devhost.shell.support import run_command, running, wait_until, write_app
 
@@ -181,6 +184,25 @@ def test_a_second_host_on_one_task_hub_is_refused_in_one_sentence(tmp_path: Path
     assert result.returncode == 5
     assert len(result.stderr.splitlines()) == 1
     assert "ShellSecond" in result.stderr
+
+
+@pytest.mark.e2e
+def test_a_host_whose_task_hub_is_taken_away_stops_and_says_why(tmp_path: Path, storage: str) -> None:
+    app = write_app(tmp_path / "app", DURABLE, host={"extensions": {"durableTask": {"hubName": "ShellLost"}}})
+
+    async def take_it_away() -> None:
+        account = StorageAccount.from_connection_string(storage)
+        try:
+            place = ("shelllost-applease", "devhost-owner")
+            assert await account.blobs.lease(*place, "break")
+            assert await account.blobs.lease(*place, "acquire", lease=str(uuid.uuid4()), seconds=60)
+        finally:
+            await account.close()
+
+    with running(app, "--storage", storage) as host:
+        asyncio.run(take_it_away())
+        assert host.process.wait(timeout=40) == 5
+        assert host.log.rstrip().endswith("devhost: Another host has taken the task hub of this one; stopping.")
 
 
 def test_nobody_there_is_one_sentence() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -320,3 +322,21 @@ app = func.WsgiFunctionApp(app=web, http_auth_level=func.AuthLevel.ANONYMOUS)
     with running(write_app(tmp_path / "wsgi", wsgi, host=no_prefix)) as host:
         reply = host.request("POST", "/any/path", b"body")
         assert (reply.status, reply.headers["content-type"], reply.body) == (202, "text/y", b"wsgi body")
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with running(write_app(tmp_path / "app", LIFE)) as host:
+
+        def call_in_vain() -> None:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                host.get("/api/slow/25")
+
+        calling = threading.Thread(target=call_in_vain)
+        calling.start()
+        time.sleep(0.5)
+        host.process.send_signal(signal.SIGINT)
+        host.wait_for_log("running calls are finished first")
+        host.process.send_signal(signal.SIGINT)
+        assert host.process.wait(timeout=5) == 130
+        calling.join()
+        wait_until(lambda: not any(map(is_alive, host.worker_pids)), what="end of the workers", seconds=5)

@@ -401,3 +401,17 @@ def test_partitions_become_one_table_in_their_order_also_when_only_some_of_them_
         record = runtime.catalog.record(entry.record)
         assert isinstance(record, Materialization)
         assert runtime.tables.read(entry.record, record)["n"].to_pylist() == expected
+
+
+def test_a_claim_that_was_torn_counts_for_nothing(project: Project) -> None:
+    project.run()
+    names = list(project.store.names("fingerprints/"))
+    assert names
+    for name in names:
+        project.store.delete(name)
+        project.store.create(name, b"")
+    project.calls.clear()
+    project.run(parameters={"factor": 3})
+    project.run()
+    assert project.calls == ["report", "report"]
+    assert project.table("gold.report") == [{"total": 6}]

@@ -110,12 +110,53 @@ def test_a_full_disk_is_a_passing_fault_and_leaves_nothing(tmp_path: Path, monke
     store = LocalStore(tmp_path)
     store.create("a", b"")
 
-    def full(_: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "link", full)
     with pytest.raises(StoreUnavailable, match=r"No space left on device\. Make room"):
         store.create("b", b"x")
     monkeypatch.undo()
     assert list(store.names("")) == ["a"]
     assert store.create("b", b"x")
+
+
+def test_what_could_not_be_settled_is_settled_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(tmp_path)
+    store.create("a", b"")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="Could not flush"):
+            store.settle()
+    monkeypatch.undo()
+    store.settle()
+    monkeypatch.setattr(os, "fsync", full)
+    store.settle()  # nothing is left to do
+
+
+def test_settling_flushes_every_file_and_folder_written_since_the_last_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    original = os.fsync
+
+    def watch(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    store = LocalStore(tmp_path / "store")
+    store.create("objects/aa/1", b"1")
+    assert flushed == []
+    store.settle()
+    expected = {tmp_path, tmp_path / "store", tmp_path / "store/objects", tmp_path / "store/objects/aa", tmp_path / "store/objects/aa/1"}
+    assert expected <= {Path(each) for each in flushed}
+    flushed.clear()
+    store.settle()
+    assert flushed == []
+    unflushed = LocalStore(tmp_path / "other", flush=False)
+    unflushed.create("x", b"1")
+    unflushed.settle()
+    assert flushed == []
