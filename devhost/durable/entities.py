@@ -46,6 +46,8 @@ class _Entity:
     received: dict[str, dict[str, str]] = field(default_factory=dict)
     """Sender's instance id → its execution and the timestamp of its last request."""
     queue: deque[Message] = field(default_factory=deque)
+    rows: set[str] = field(default_factory=set)
+    """The rows of the queue, so that a message sent again is not queued twice."""
     task: asyncio.Task[None] | None = None
     failures: int = 0
 
@@ -136,7 +138,8 @@ class Entities:
 
     def _enqueue(self, entity_id: str, message: Message) -> None:
         entity = self._entities.setdefault(entity_id, _Entity(entity_id))
-        if not any(waiting.row == message.row for waiting in entity.queue):
+        if message.row not in entity.rows:
+            entity.rows.add(message.row)
             entity.queue.append(message)
         self._kick(entity)
 
@@ -172,7 +175,7 @@ class Entities:
                     continue
                 entity.failures = 0
                 for _ in batch:
-                    entity.queue.popleft()
+                    entity.rows.discard(entity.queue.popleft().row)
                 if not entity.queue:
                     await self._finish(entity)
         except (CorruptRow, LostValue) as problem:

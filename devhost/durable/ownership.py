@@ -56,8 +56,8 @@ class Ownership:
                 self._log.info("the previous host of task hub '%s' (process %s) is gone: taking over", self._hub, holder.get("pid"))
                 await self._blobs.lease(self._container, _BLOB, "break")
                 continue
-            is_elsewhere = holder.get("machine") not in (None, _machine())
-            if not is_elsewhere or time.monotonic() > deadline:
+            is_alive_here = holder.get("machine") == _machine()
+            if is_alive_here or time.monotonic() > deadline:
                 raise HubInUse(
                     f"Task hub '{self._hub}' is in use by another host (process {holder.get('pid', '?')} on {holder.get('host', '?')}). "
                     "Stop that host, or give this app a hub of its own: extensions.durableTask.hubName in host.json."

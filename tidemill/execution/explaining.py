@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from tidemill.definitions.assets import AssetKind
-from tidemill.errors import UnknownPartition
+from tidemill.errors import PlanError, UnknownPartition
 from tidemill.execution.codes import parts_in
 from tidemill.execution.planning import plan_units
 from tidemill.execution.runtime import Runtime
@@ -51,7 +51,8 @@ def why_not(runtime: Runtime, unit: UnitKey, request: RunRequest, *, at: int | N
         at: the log entry to plan against; None is the head.
 
     Raises:
-        UnknownPartition: the asset has no such partition.
+        PlanError: the asset is external.
+        UnknownPartition: it has no such partition.
         UnknownParameter: nothing upstream declares a parameter of the request.
         SourceUnavailable: a source cannot be observed.
     """
@@ -127,8 +128,11 @@ class _Reader:
 def _with_upstream(runtime: Runtime, unit: UnitKey, request: RunRequest) -> list[UnitKey]:
     """A unit and every unit upstream of it that is made, in topological order."""
     graph, now = runtime.graph, request.requested_at
+    asset = graph.assets[unit.asset]
+    if asset.kind is AssetKind.EXTERNAL:
+        raise PlanError(f"`{unit}` is external: it is observed, not made.", hint="Ask about an asset that reads it.")
     if not graph.has_unit(unit, now):
-        raise UnknownPartition(unit.asset, unit.partition, graph.partitions(unit.asset, now))
+        raise UnknownPartition(unit.asset, unit.partition, () if asset.partitions is None else graph.partitions(unit.asset, now))
     found = {unit}
     front = [unit]
     while front:

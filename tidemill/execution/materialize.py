@@ -21,7 +21,7 @@ from tidemill.execution.runtime import Runtime
 from tidemill.execution.sources import load_source
 from tidemill.execution.sql import run_sql
 from tidemill.messages.run import MaterializeUnits, UnitsReply
-from tidemill.model.facts import Entry, InputVersion, JsonScalar, Materialization
+from tidemill.model.facts import DataFile, Entry, InputVersion, JsonScalar, Materialization
 from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
 from tidemill.model.outcomes import ErrorInfo, Failed, Succeeded, UnitOutcome
 from tidemill.model.versions import canonical
@@ -125,19 +125,17 @@ def _compute(runtime: Runtime, command: MaterializeUnits, asset: AssetDefinition
     tables = _read_inputs(runtime, asset, work)
     context = context_for(unit.asset, unit.partition, asset.partitions, command.parameters)
     table, metadata = _checked(asset, unit, _run(runtime, asset, unit, context, tables))
-    files = []
-    for data, file in parquet.write(table):
-        runtime.objects.put(data)
-        files.append(file)
+    version = content_hash(table)
+    files = _store(runtime, unit, table)
     record = Materialization(
         asset=unit.asset,
         partition=unit.partition,
-        data_version=content_hash(table),
+        data_version=version,
         fingerprint=work.fingerprint,
         code_version=command.code_version,
         parameters=command.parameters,
         inputs=_versions(work),
-        files=tuple(files),
+        files=files,
         columns=describe_columns(table),
         row_count=table.num_rows,
         size_bytes=sum(file.size_bytes for file in files),
@@ -154,6 +152,19 @@ def _compute(runtime: Runtime, command: MaterializeUnits, asset: AssetDefinition
             return winner
     runtime.tables.keep(address, table)
     return entry
+
+
+def _store(runtime: Runtime, unit: UnitKey, table: pa.Table) -> tuple[DataFile, ...]:
+    """Writes a table as Parquet objects."""
+    try:
+        written = parquet.write(table)
+    except pa.ArrowException as error:
+        raise _Rejected(
+            "unsupported-type", f"`{unit}` returned a column that Parquet cannot hold: {error}.", "Cast it to a type that can be stored."
+        ) from error
+    for each in written:
+        runtime.objects.put(each.data)
+    return tuple(each.file for each in written)
 
 
 def _read_inputs(runtime: Runtime, asset: AssetDefinition, work: UnitWork) -> dict[str, list[tuple[str, pa.Table]]]:

@@ -88,6 +88,10 @@ def add_activities(app: df.DFApp) -> None:
         return [x, "async"]
 
     @app.activity_trigger(input_name="x")
+    def half_character(x):
+        raise ValueError("half \ud800 character")
+
+    @app.activity_trigger(input_name="x")
     def bytes_result(x):
         return b"no json"
 
@@ -169,6 +173,10 @@ def add_compositions(app: df.DFApp) -> None:
     @app.orchestration_trigger(context_name="context")
     def uses_bytes(context):
         yield context.call_activity("bytes_result", 1)
+
+    @app.orchestration_trigger(context_name="context")
+    def uses_half(context):
+        yield context.call_activity("half_character", 1)
 
     @app.orchestration_trigger(context_name="context")
     def many_statuses(context):

@@ -157,6 +157,15 @@ def test_a_result_that_is_not_json_fails_its_activity(storage: str) -> None:
     in_host(storage, story)
 
 
+def test_a_failure_that_no_table_can_hold_is_told_all_the_same(storage: str) -> None:
+    async def story(host: Host) -> None:
+        found = await host.wait(await host.start_new("uses_half"))
+        assert found["runtimeStatus"] == "Failed"
+        assert "ValueError: half" in found["output"]
+
+    in_host(storage, story)
+
+
 @pytest.mark.filterwarnings("ignore:Potential duplicate Task completion")
 @pytest.mark.parametrize("name", ["unknown_sub", "own_id"])
 def test_a_rejected_call_hangs_and_is_logged_once(storage: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
