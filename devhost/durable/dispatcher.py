@@ -92,6 +92,7 @@ class Dispatcher:
             try:
                 row = await self._store.get_instance(state.instance_id)
             except (StorageError, StorageUnavailable):
+                await asyncio.sleep(1.0)
                 continue
             if row is not None and row.execution_id == state.execution_id and state.instance_id not in self.sessions:
                 self.begin(state, is_new=False)
@@ -290,7 +291,8 @@ class Dispatcher:
             return
         session.full.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(session.full.wait(), wait)
+            async with asyncio.timeout(wait):
+                await session.full.wait()
 
     async def _back_off(self, session: Session, problem: Exception) -> None:
         delay = min(2.0**session.failures, _LONGEST_DELAY)

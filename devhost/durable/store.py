@@ -28,7 +28,7 @@ from devhost.durable.state import InstanceState
 from devhost.durable.times import now_text, to_ticks
 from devhost.storage.account import StorageAccount
 from devhost.storage.errors import StorageError
-from devhost.storage.tables import MAX_BATCH_BYTES, MAX_OPERATIONS, Operation, literal
+from devhost.storage.tables import MAX_BATCH_BYTES, MAX_OPERATIONS, Operation, encoded, literal
 
 SENTINEL: Final = "sentinel"
 MESSAGE_PREFIX: Final = "message-"
@@ -185,7 +185,7 @@ class HubStore:
         for index, event in enumerate(new, start):
             row = to_row(event, partition.key, index, execution)
             await self.large.spill_history(row, partition.key)
-            operations.append(Operation("PUT", partition.key, row["RowKey"], _encoded(row)))
+            operations.append(Operation("PUT", partition.key, row["RowKey"], encoded(row)))
         deletions = [Operation("DELETE", partition.key, row, etag="*") for row in consumed]
         groups = _groups(operations, MAX_OPERATIONS - 1 - len(deletions))
         if execution_id is not None and len(groups) > 1:
@@ -234,7 +234,7 @@ class HubStore:
         for index in changed:
             row = to_row(partition.events[index], partition.key, index, partition.execution_id)
             await self.large.spill_history(row, partition.key)
-            operations.append(Operation("PUT", partition.key, row["RowKey"], _encoded(row)))
+            operations.append(Operation("PUT", partition.key, row["RowKey"], encoded(row)))
         for group in _groups(operations, MAX_OPERATIONS - 1):
             await self._write(partition, group, partition.execution_id, partition.committed, partition.sent, complete=True)
 
@@ -333,15 +333,6 @@ class HubStore:
                 for operation in group:
                     await tables.delete(self.history_table, key, operation.row)
         await self.large.delete(key)
-
-
-def _encoded(row: dict[str, Any]) -> bytes:
-    """A row as JSON; half characters, which a Python exception's text can contain and no table, become question marks."""
-    try:
-        return msgspec.json.encode(row)
-    except UnicodeEncodeError:
-        clean = {name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value for name, value in row.items()}
-        return msgspec.json.encode(clean)
 
 
 def message_name(suffix: str | None = None) -> str:

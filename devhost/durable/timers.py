@@ -89,4 +89,6 @@ class Timers:
                 self._due(heapq.heappop(self._heap)[2])
             wait = (self._heap[0][0] - now_ticks()) / TICKS_PER_SECOND if self._heap else _LONGEST_SLEEP
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(0.0, min(wait, _LONGEST_SLEEP)))
+                # not wait_for: in Python 3.11 it can swallow the cancellation that stops this task
+                async with asyncio.timeout(max(0.0, min(wait, _LONGEST_SLEEP))):
+                    await self._changed.wait()

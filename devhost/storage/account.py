@@ -49,6 +49,7 @@ class StorageAccount:
         self._signature = ""
         self._signature_until = 0.0
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self.tables = TableClient(self)
         self.blobs = BlobClient(self)
         self.queues = QueueClient(self)
@@ -88,7 +89,8 @@ class StorageAccount:
         return cls(name=name, key=key, signature=signature, endpoints=endpoints)
 
     async def close(self) -> None:
-        """Closes the session; a later request opens a new one."""
+        """Closes the session; a later request is refused."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -140,6 +142,8 @@ class StorageAccount:
     async def _send(
         self, service: str, method: str, path: str, query: str, headers: Mapping[str, str] | None, body: bytes | None
     ) -> Answer:
+        if self._closed:
+            raise StorageUnavailable("the connection to storage has been closed")
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=48, keepalive_timeout=4)  # Azurite drops idle connections after 5 s
             self._session = aiohttp.ClientSession(

@@ -76,9 +76,7 @@ class TableClient:
 
     async def insert(self, table: str, entity: Mapping[str, Any]) -> str | None:
         """Inserts; returns the ETag, or None when the entity exists already."""
-        answer = await self._account.request(
-            "table", "POST", f"/{table}", headers=_JSON, body=msgspec.json.encode(entity), expect=(201, 204, 409)
-        )
+        answer = await self._account.request("table", "POST", f"/{table}", headers=_JSON, body=encoded(entity), expect=(201, 204, 409))
         if answer.status == 409:
             if b"EntityAlreadyExists" not in answer.body:
                 raise StorageError(409, "", answer.body.decode("utf-8", "replace")[:200], f"insert into {table}")
@@ -93,7 +91,7 @@ class TableClient:
         """
         headers = _JSON if etag is None else {**_JSON, "If-Match": etag}
         path = f"/{table}{key_path(entity['PartitionKey'], entity['RowKey'])}"
-        answer = await self._account.request("table", "PUT", path, headers=headers, body=msgspec.json.encode(entity))
+        answer = await self._account.request("table", "PUT", path, headers=headers, body=encoded(entity))
         return answer.headers.get("ETag", "")
 
     async def delete(self, table: str, partition: str, row: str, etag: str = "*") -> bool:
@@ -165,6 +163,15 @@ class TableClient:
         headers = {"Content-Type": f"multipart/mixed; boundary={boundary}", "Accept": "application/json", "DataServiceVersion": "3.0"}
         answer = await self._account.request("table", "POST", "/$batch", headers=headers, body=b"".join(chunks))
         return _results(answer.body, table, len(operations))
+
+
+def encoded(entity: Mapping[str, Any]) -> bytes:
+    """An entity as JSON; half characters, which a Python exception's text can contain and no table, become question marks."""
+    try:
+        return msgspec.json.encode(entity)
+    except UnicodeEncodeError:
+        clean = {name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value for name, value in entity.items()}
+        return msgspec.json.encode(clean)
 
 
 def key_path(partition: str, row: str) -> str:

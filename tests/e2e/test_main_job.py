@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,23 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from tests.e2e.app import App
-from tools.stack import Azurite
+from tests.e2e.conftest import KIND
+from tools.stack import Azurite, Host
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE = ("bronze.flights", "silver.flights", "gold.carrier_month", "gold.route_day", "gold.airport_delay", "gold.delay_report")
 OBSERVED = ("raw.flights", "raw.weather", "raw.planes", "raw.airports", "raw.airlines")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def app(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app on a catalog and a hub of its own, which nobody has used before."""
+    settings = {"TIDEMILL_CONTAINER": "main-job", "AzureFunctionsJobHost__extensions__durableTask__hubName": "MainJob"}
+    log = tmp_path_factory.mktemp("main-job") / "host.log"
+    with Host.start(connection_string=azurite.connection_string, log=log, kind=KIND, settings=settings) as host, App(host.url) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +89,7 @@ def test_the_stored_parquet_says_the_same_to_plain_pyarrow(azurite: Azurite, run
     """No Tidemill code: follow the log, the snapshot's tree is ours to know, so find the files by the records that name them."""
     assert run["status"] == "succeeded"
     rows = distance = 0
-    with ContainerClient.from_connection_string(azurite.connection_string, "tidemill") as container:
+    with ContainerClient.from_connection_string(azurite.connection_string, "main-job") as container:
         records: list[dict[str, Any]] = []
         for name in container.list_blob_names(name_starts_with="objects/"):
             data = container.download_blob(name).readall()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from tidemill.api.app import ApiApp
+from tidemill.api.as_of import AsOf, view_at
 from tidemill.api.errors import InvalidQuery
 from tidemill.api.http import ApiResponse, json_response
 from tidemill.api.payloads import (
@@ -28,15 +27,13 @@ from tidemill.api.wording import mapping_in_words
 from tidemill.catalog.catalog import Catalog
 from tidemill.definitions.assets import AssetDefinition
 from tidemill.definitions.partitions import partition_keys
+from tidemill.execution import records
 from tidemill.graph.asset_graph import AssetGraph
 from tidemill.model.facts import Entry, Materialization, Record
 from tidemill.model.keys import PartitionKey, asset_key
 
-_READERS = 16
-"""Records fetched at the same time."""
 
-
-class PartitionsQuery(msgspec.Struct, frozen=True, kw_only=True):
+class PartitionsQuery(AsOf, frozen=True, kw_only=True):
     """Which partitions to list."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 500
@@ -45,9 +42,9 @@ class PartitionsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """`next_cursor` of the page before."""
 
 
-def list_assets(app: ApiApp, _: Call[Nothing, Nothing]) -> ApiResponse:
+def list_assets(app: ApiApp, call: Call[AsOf, Nothing]) -> ApiResponse:
     """Every asset, each after those it reads."""
-    graph, view, now = app.graph, app.runtime.catalog.view(), app.runtime.now()
+    graph, view, now = app.graph, view_at(app, call.query), app.runtime.now()
     assets = tuple(
         AssetSummary(
             key=key,
@@ -63,9 +60,9 @@ def list_assets(app: ApiApp, _: Call[Nothing, Nothing]) -> ApiResponse:
     return json_response(AssetList(commit=view.number, assets=assets))
 
 
-def get_asset(app: ApiApp, call: Call[Nothing, Nothing]) -> ApiResponse:
+def get_asset(app: ApiApp, call: Call[AsOf, Nothing]) -> ApiResponse:
     """Everything about one asset."""
-    graph, view, now = app.graph, app.runtime.catalog.view(), app.runtime.now()
+    graph, view, now = app.graph, view_at(app, call.query), app.runtime.now()
     definition = find_asset(graph, call.params["asset"])
     entries = view.entries(definition.key)
     return json_response(
@@ -95,18 +92,18 @@ def get_asset(app: ApiApp, call: Call[Nothing, Nothing]) -> ApiResponse:
 
 def list_partitions(app: ApiApp, call: Call[PartitionsQuery, Nothing]) -> ApiResponse:
     """The partitions of an asset, in order, and what each holds."""
-    view, now = app.runtime.catalog.view(), app.runtime.now()
+    view, now = view_at(app, call.query), app.runtime.now()
     definition = find_asset(app.graph, call.params["asset"])
     keys = partition_keys(definition.partitions, now)
     start = _start_after(definition, call.query.cursor, now)
     page = keys[start : start + call.query.limit]
     entries = view.entries(definition.key)
-    records = read_records(app.runtime.catalog, [entries[key] for key in page if key in entries])
+    found = read_records(app.runtime.catalog, [entries[key] for key in page if key in entries])
     return json_response(
         PartitionList(
             asset=definition.key,
             commit=view.number,
-            partitions=tuple(_partition(key, entries.get(key), records) for key in page),
+            partitions=tuple(_partition(key, entries.get(key), found) for key in page),
             next_cursor=page[-1] if start + len(page) < len(keys) else None,
         )
     )
@@ -124,11 +121,7 @@ def find_asset(graph: AssetGraph, text: str) -> AssetDefinition:
 
 def read_records(catalog: Catalog, entries: Sequence[Entry]) -> Mapping[str, Record]:
     """The records of some entries by their hash, several fetched at a time."""
-    hashes = sorted({entry.record for entry in entries})
-    if len(hashes) < 2:
-        return {each: catalog.record(each) for each in hashes}
-    with ThreadPoolExecutor(min(_READERS, len(hashes)), thread_name_prefix="records") as pool:
-        return dict(zip(hashes, pool.map(catalog.record, hashes), strict=True))
+    return records.read_records(catalog, (entry.record for entry in entries))
 
 
 def columns_of(record: Materialization) -> tuple[ColumnView, ...]:

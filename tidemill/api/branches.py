@@ -64,7 +64,8 @@ def diff_branch(app: ApiApp, call: Call[BranchDiffQuery, Nothing]) -> ApiRespons
 
 def merge_branch(app: ApiApp, call: Call[Nothing, MergeRequest]) -> ApiResponse:
     """Takes over on another branch what changed on this one since the two last had everything in common. All or nothing: a unit that both changed is a
-    conflict that names both writers."""
+    conflict that names both writers.
+    """
     body, source = call.body, app.runtime.catalog.on(call.params["branch"])
     source.head()
     target = catalog_of(app, body.into)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
 from tidemill.api.app import ApiApp
+from tidemill.api.as_of import AsOf, view_at
 from tidemill.api.assets import columns_of, find_asset, read_records
 from tidemill.api.errors import MixedSchemas, NotMaterialized, NotStored, TooMuchData, UnknownColumn
 from tidemill.api.http import JSON, ApiResponse, json_response
@@ -36,7 +36,7 @@ MAX_BYTES = 100 * 1024 * 1024
 """Stored bytes behind one reply: what a worker can hold and send without hurting its neighbours."""
 
 
-class DataQuery(msgspec.Struct, frozen=True, kw_only=True):
+class DataQuery(AsOf, frozen=True, kw_only=True):
     """Which rows."""
 
     partition: Annotated[str, Meta(max_length=200)] = ""
@@ -59,11 +59,11 @@ class _Part:
 
 
 def get_data(app: ApiApp, call: Call[DataQuery, Nothing]) -> ApiResponse:
-    """Rows of an asset, as of now."""
+    """Rows of an asset, as of one snapshot."""
     query = call.query
     media_type = negotiate(call.request.headers.get("accept", ""), query.format, FORMATS)
     definition = find_asset(app.graph, call.params["asset"])
-    parts = _parts(app, definition, query.partition)
+    parts = _parts(app, definition, query)
     columns = _columns(parts, query.columns)
     limit = JSON_ROWS if query.limit is None and media_type == JSON else query.limit
     if media_type == parquet.MEDIA_TYPE and columns is None and limit is None and len(parts) == 1 and len(parts[0].record.files) == 1:
@@ -85,20 +85,20 @@ def get_data(app: ApiApp, call: Call[DataQuery, Nothing]) -> ApiResponse:
     return _binary(parquet.write(table, file_bytes=max(1, table.nbytes + 1))[0].data, media_type, definition, parts)
 
 
-def _parts(app: ApiApp, definition: AssetDefinition, partition: str) -> list[_Part]:
+def _parts(app: ApiApp, definition: AssetDefinition, query: DataQuery) -> list[_Part]:
     """The materialized partitions that are meant, in order; never empty."""
     if definition.kind is AssetKind.EXTERNAL:
         raise NotStored(
             f"`{definition.key}` is an external asset: Tidemill records which version it saw, and keeps no rows of it.",
             hint="Ask for an asset that reads it.",
         )
-    now, runtime = app.runtime.now(), app.runtime
+    now, runtime, partition = app.runtime.now(), app.runtime, query.partition
     keys = partition_keys(definition.partitions, now)
     if partition:
         if definition.partitions is None or not definition.partitions.contains(partition, now):
             raise UnknownPartition(definition.key, partition, () if definition.partitions is None else keys)
         keys = (PartitionKey(partition),)
-    entries = runtime.catalog.view().entries(definition.key)
+    entries = view_at(app, query).entries(definition.key)
     found = [(key, entries[key]) for key in keys if key in entries]
     records = read_records(runtime.catalog, [entry for _, entry in found])
     parts = [_Part(key, entry.record, record) for key, entry in found if isinstance(record := records[entry.record], Materialization)]

@@ -124,6 +124,18 @@ class RunAlreadyFinal(RequestError):
         super().__init__(f"Run `{run}` has already ended: it {status}.", hint="Start another run if its result has to change.")
 
 
+class UnknownMoment(PlanError):
+    """A log number, snapshot, instant or run that means nothing on the branch."""
+
+    code = "moment-not-found"
+
+
+class UnknownBranch(PlanError):
+    """A branch that does not exist."""
+
+    code = "branch-not-found"
+
+
 class NotMaterialized(NotFound):
     """The unit exists, but was never materialized, so there are no rows."""
 

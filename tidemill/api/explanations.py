@@ -18,7 +18,8 @@ from tidemill.api.redact import redact
 from tidemill.api.route import Call, Nothing
 from tidemill.definitions.assets import AssetDefinition
 from tidemill.errors import NotFound, UnknownPartition
-from tidemill.execution.explaining import Explained, read_records, why_not
+from tidemill.execution.explaining import Explained, why_not
+from tidemill.execution.records import read_records
 from tidemill.execution.runtime import Runtime
 from tidemill.model.keys import PartitionKey, UnitKey, partition_key, run_id
 from tidemill.model.runs import RunRequest
@@ -49,8 +50,10 @@ def get_why(app: ApiApp, call: Call[WhyQuery, Nothing]) -> ApiResponse:
     view = view_at(app, query)
     entry = view.entry(unit)
     if entry is None:
-        raise NotMaterialized(f"`{unit}` holds nothing as of commit {view.number}.", hint=f"Run `tidemill run {unit.asset}` or POST /api/runs.")
-    found = chain(entry.record, lambda hashes: read_records(runtime, hashes), limit=query.limit)
+        raise NotMaterialized(
+            f"`{unit}` holds nothing as of commit {view.number}.", hint=f"Run `tidemill run {unit.asset}` or POST /api/runs."
+        )
+    found = chain(entry.record, lambda hashes: read_records(runtime.catalog, hashes), limit=query.limit)
     return json_response(
         WhyView(
             asset=unit.asset,

@@ -1,10 +1,11 @@
-"""The asset graph, as JSON or as a Mermaid diagram."""
+"""The asset graph, as JSON or as a picture."""
 
 from __future__ import annotations
 
 import msgspec
 
 from tidemill.api.app import ApiApp
+from tidemill.api.drawing import to_dot, to_mermaid
 from tidemill.api.http import JSON, ApiResponse, json_response
 from tidemill.api.negotiation import negotiate
 from tidemill.api.payloads import GraphEdge, GraphNode, GraphView
@@ -13,22 +14,25 @@ from tidemill.api.wording import mapping_in_words
 from tidemill.graph.asset_graph import AssetGraph
 
 MERMAID = "text/vnd.mermaid"
-FORMATS = {"json": JSON, "mermaid": MERMAID}
+DOT = "text/vnd.graphviz"
+FORMATS = {"json": JSON, "mermaid": MERMAID, "dot": DOT}
+_DRAWN = {MERMAID: to_mermaid, DOT: to_dot}
 
 
 class GraphQuery(msgspec.Struct, frozen=True, kw_only=True):
     """How to draw it."""
 
     format: str = ""
-    """`json` or `mermaid`; without it, what `Accept` says."""
+    """`json`, `mermaid` or `dot`; without it, what `Accept` says."""
 
 
 def get_graph(app: ApiApp, call: Call[GraphQuery, Nothing]) -> ApiResponse:
     """Which asset reads which."""
     media_type = negotiate(call.request.headers.get("accept", ""), call.query.format, FORMATS)
     view = describe_graph(app.graph)
-    if media_type == MERMAID:
-        return ApiResponse(status=200, body=to_mermaid(view).encode(), media_type=MERMAID, headers={"Cache-Control": "no-store"})
+    if media_type in _DRAWN:
+        body = _DRAWN[media_type](view).encode()
+        return ApiResponse(status=200, body=body, media_type=media_type, headers={"Cache-Control": "no-store"})
     return json_response(view)
 
 
@@ -52,33 +56,3 @@ def describe_graph(graph: AssetGraph) -> GraphView:
             for each in definition.inputs.values()
         ),
     )
-
-
-def to_mermaid(view: GraphView) -> str:
-    """The graph as a Mermaid flowchart, left to right, one box per group."""
-    lines = ["flowchart LR"]
-    groups: dict[str, list[GraphNode]] = {}
-    for node in view.nodes:
-        groups.setdefault(node.group, []).append(node)
-    for number, (group, nodes) in enumerate(groups.items()):
-        if group:
-            lines.append(f'  subgraph g{number}["{_quoted(group)}"]')
-        lines += [f"    {_box(node)}" for node in nodes]
-        if group:
-            lines.append("  end")
-    lines += dict.fromkeys(f"  {_id(edge.source)} --> {_id(edge.target)}" for edge in view.edges)
-    return "\n".join(lines) + "\n"
-
-
-def _box(node: GraphNode) -> str:
-    text = _quoted(node.key) + (f"<br/><small>{_quoted(node.partitions)}</small>" if node.partitions else "")
-    left, right = {"external": ("[(", ")]"), "sql": ("[/", "/]")}.get(node.kind, ("[", "]"))
-    return f'{_id(node.key)}{left}"{text}"{right}'
-
-
-def _id(key: str) -> str:
-    return key.replace(".", "__")
-
-
-def _quoted(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

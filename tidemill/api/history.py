@@ -16,7 +16,7 @@ from tidemill.api.as_of import Moment, OnBranch, catalog_of, number_at
 from tidemill.api.catalog_payloads import CatalogMoved, DiffEnd, DiffView, History, HistoryEntry, RollbackRequest, UnitChange, VersionView
 from tidemill.api.errors import InvalidQuery
 from tidemill.api.http import ApiResponse, json_response
-from tidemill.api.payloads import Limit
+from tidemill.api.payloads import KeyText, Limit
 from tidemill.api.route import Call, Nothing
 from tidemill.catalog.catalog import Catalog, Change, Committed, Position
 from tidemill.model.facts import Entry
@@ -43,13 +43,15 @@ class PageOfChanges(msgspec.Struct, frozen=True, kw_only=True):
     """`next_cursor` of the page before."""
 
 
-class DiffQuery(PageOfChanges, OnBranch, frozen=True, kw_only=True):
+class DiffQuery(PageOfChanges, frozen=True, kw_only=True):
     """What to compare."""
 
     before: Annotated[str, Meta(min_length=1, max_length=200)]
     """A log number, a snapshot's hash, an instant or a run id; `0` is the beginning."""
     after: Moment = ""
     """Likewise; without it, now."""
+    branch: KeyText = ""
+    """A branch; without it, the one the app runs on."""
 
 
 def get_history(app: ApiApp, call: Call[HistoryQuery, Nothing]) -> ApiResponse:

@@ -33,6 +33,8 @@ STATUS: Mapping[type[errors.TidemillError], int] = {
     api.TooMuchData: 422,
     errors.InvalidKey: 400,
     errors.PlanError: 422,
+    api.UnknownBranch: 404,
+    api.UnknownMoment: 404,
     errors.UnknownAsset: 404,
     errors.UnknownPartition: 404,
     errors.NotFound: 404,

@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidemill.api.as_of import AsOf
 from tidemill.api.assets import PartitionsQuery, get_asset, list_assets, list_partitions
+from tidemill.api.branches import (
+    BranchDiffQuery,
+    Farewell,
+    create_branch,
+    delete_branch,
+    diff_branch,
+    get_branch,
+    list_branches,
+    merge_branch,
+)
+from tidemill.api.catalog_payloads import (
+    BranchList,
+    BranchView,
+    CatalogMoved,
+    DiffView,
+    History,
+    MergeRequest,
+    NewBranch,
+    RollbackRequest,
+    WhyNotView,
+    WhyView,
+)
 from tidemill.api.data import ARROW, DataQuery, get_data
-from tidemill.api.graph import MERMAID, GraphQuery, get_graph
+from tidemill.api.explanations import WhyNotQuery, WhyQuery, get_why, get_why_not
+from tidemill.api.graph import DOT, MERMAID, GraphQuery, get_graph
 from tidemill.api.health import get_health
+from tidemill.api.history import DiffQuery, HistoryQuery, get_diff, get_history, roll_back
+from tidemill.api.lineage import EventsQuery, LineageQuery, get_column_lineage, get_lineage, get_run_events
 from tidemill.api.payloads import (
     AssetList,
     AssetView,
@@ -24,6 +50,7 @@ from tidemill.api.payloads import (
 from tidemill.api.route import Nothing, Reply, Role, Route
 from tidemill.api.run_reports import RunsQuery, get_run, list_runs
 from tidemill.api.runs import cancel_run, start_run
+from tidemill.lineage.values import ColumnLineage, Lineage, RunEvents
 from tidemill.storage.formats import parquet
 
 ROUTES: tuple[Route[Any, Any], ...] = (
@@ -79,7 +106,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
         summary="List assets",
         handler=list_assets,
         replies=(Reply(200, "Every asset, each after those it reads.", AssetList),),
-        query=Nothing,
+        query=AsOf,
         body=Nothing,
     ),
     Route(
@@ -90,7 +117,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
         summary="Show one asset",
         handler=get_asset,
         replies=(Reply(200, "The asset.", AssetView),),
-        query=Nothing,
+        query=AsOf,
         body=Nothing,
     ),
     Route(
@@ -116,13 +143,167 @@ ROUTES: tuple[Route[Any, Any], ...] = (
         body=Nothing,
     ),
     Route(
+        name="get_why",
+        method="GET",
+        template="/assets/{asset}/why",
+        role=Role.VIEWER,
+        summary="Explain what a unit was made from",
+        handler=get_why,
+        replies=(Reply(200, "The chain, to the sources.", WhyView),),
+        query=WhyQuery,
+        body=Nothing,
+    ),
+    Route(
+        name="get_why_not",
+        method="GET",
+        template="/assets/{asset}/why-not",
+        role=Role.VIEWER,
+        summary="Explain why the next plan would or would not run a unit",
+        handler=get_why_not,
+        replies=(Reply(200, "The reasons.", WhyNotView),),
+        query=WhyNotQuery,
+        body=Nothing,
+    ),
+    Route(
+        name="get_history",
+        method="GET",
+        template="/history",
+        role=Role.VIEWER,
+        summary="List what was committed, newest first",
+        handler=get_history,
+        replies=(Reply(200, "One page of the log.", History),),
+        query=HistoryQuery,
+        body=Nothing,
+    ),
+    Route(
+        name="get_diff",
+        method="GET",
+        template="/diff",
+        role=Role.VIEWER,
+        summary="Compare two states of the catalog",
+        handler=get_diff,
+        replies=(Reply(200, "One page of what differs.", DiffView),),
+        query=DiffQuery,
+        body=Nothing,
+    ),
+    Route(
+        name="roll_back",
+        method="POST",
+        template="/rollback",
+        role=Role.OPERATOR,
+        summary="Roll back to an earlier state",
+        handler=roll_back,
+        replies=(Reply(200, "Every unit holds what it held there.", CatalogMoved),),
+        query=Nothing,
+        body=RollbackRequest,
+    ),
+    Route(
+        name="list_branches",
+        method="GET",
+        template="/branches",
+        role=Role.VIEWER,
+        summary="List branches",
+        handler=list_branches,
+        replies=(Reply(200, "Every branch.", BranchList),),
+        query=Nothing,
+        body=Nothing,
+    ),
+    Route(
+        name="create_branch",
+        method="POST",
+        template="/branches",
+        role=Role.OPERATOR,
+        summary="Make a branch",
+        handler=create_branch,
+        replies=(Reply(201, "The branch exists.", BranchView),),
+        query=Nothing,
+        body=NewBranch,
+    ),
+    Route(
+        name="get_branch",
+        method="GET",
+        template="/branches/{branch}",
+        role=Role.VIEWER,
+        summary="Show one branch",
+        handler=get_branch,
+        replies=(Reply(200, "The branch.", BranchView),),
+        query=Nothing,
+        body=Nothing,
+    ),
+    Route(
+        name="delete_branch",
+        method="DELETE",
+        template="/branches/{branch}",
+        role=Role.OPERATOR,
+        summary="End a branch",
+        handler=delete_branch,
+        replies=(Reply(200, "The branch is no more.", CatalogMoved),),
+        query=Farewell,
+        body=Nothing,
+    ),
+    Route(
+        name="diff_branch",
+        method="GET",
+        template="/branches/{branch}/diff",
+        role=Role.VIEWER,
+        summary="Compare a branch with another",
+        handler=diff_branch,
+        replies=(Reply(200, "One page of what differs.", DiffView),),
+        query=BranchDiffQuery,
+        body=Nothing,
+    ),
+    Route(
+        name="merge_branch",
+        method="POST",
+        template="/branches/{branch}/merge",
+        role=Role.OPERATOR,
+        summary="Merge a branch into another",
+        handler=merge_branch,
+        replies=(Reply(200, "The other branch has it all.", CatalogMoved),),
+        query=Nothing,
+        body=MergeRequest,
+    ),
+    Route(
+        name="get_lineage",
+        method="GET",
+        template="/lineage",
+        role=Role.VIEWER,
+        summary="Show which versions were made from which",
+        handler=get_lineage,
+        replies=(Reply(200, "The versions, and how they were made from each other.", Lineage),),
+        query=LineageQuery,
+        body=Nothing,
+    ),
+    Route(
+        name="get_column_lineage",
+        method="GET",
+        template="/assets/{asset}/columns",
+        role=Role.VIEWER,
+        summary="Show where the columns of an asset come from",
+        handler=get_column_lineage,
+        replies=(Reply(200, "The columns and their sources.", ColumnLineage),),
+        query=AsOf,
+        body=Nothing,
+    ),
+    Route(
+        name="get_run_events",
+        method="GET",
+        template="/runs/{run_id}/events",
+        role=Role.VIEWER,
+        summary="Show a run as OpenLineage events",
+        handler=get_run_events,
+        replies=(Reply(200, "One page of events, in order.", RunEvents),),
+        query=EventsQuery,
+        body=Nothing,
+    ),
+    Route(
         name="get_graph",
         method="GET",
         template="/graph",
         role=Role.VIEWER,
         summary="Show the asset graph",
         handler=get_graph,
-        replies=(Reply(200, "The graph.", GraphView, (MERMAID,)),),
+        replies=(Reply(200, "The graph.", GraphView, (MERMAID, DOT)),),
         query=GraphQuery,
         body=Nothing,
     ),

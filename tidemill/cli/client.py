@@ -10,10 +10,23 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 
+from tidemill.api.catalog_payloads import (
+    BranchList,
+    BranchView,
+    CatalogMoved,
+    DiffView,
+    History,
+    MergeRequest,
+    NewBranch,
+    RollbackRequest,
+    WhyNotView,
+    WhyView,
+)
 from tidemill.api.payloads import (
     AssetList,
     AssetView,
     Cancellation,
+    GraphView,
     NewRun,
     PartitionList,
     Rows,
@@ -23,6 +36,7 @@ from tidemill.api.payloads import (
 )
 from tidemill.api.problem import MEDIA_TYPE, Problem
 from tidemill.cli.errors import AccessDenied, AppProblem, AppUnreachable, NotTidemill
+from tidemill.lineage.values import ColumnLineage, Lineage, RunEvents
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -71,22 +85,83 @@ class AppClient:
         """Cancels a run."""
         return self._call("POST", f"/runs/{_segment(run)}/cancel", RunStarted, body=why)
 
-    def assets(self) -> AssetList:
+    def assets(self, *, as_of: str = "", branch: str = "") -> AssetList:
         """Every asset."""
-        return self._call("GET", "/assets", AssetList)
+        return self._call("GET", "/assets", AssetList, query={"as_of": as_of, "branch": branch})
 
-    def asset(self, key: str) -> AssetView:
+    def asset(self, key: str, *, as_of: str = "", branch: str = "") -> AssetView:
         """One asset."""
-        return self._call("GET", f"/assets/{_segment(key)}", AssetView)
+        return self._call("GET", f"/assets/{_segment(key)}", AssetView, query={"as_of": as_of, "branch": branch})
 
-    def partitions(self, key: str, limit: int = 500, cursor: str = "") -> PartitionList:
+    def partitions(self, key: str, limit: int = 500, cursor: str = "", *, as_of: str = "", branch: str = "") -> PartitionList:
         """Partitions of an asset."""
-        return self._call("GET", f"/assets/{_segment(key)}/partitions", PartitionList, query={"limit": str(limit), "cursor": cursor})
+        query = {"limit": str(limit), "cursor": cursor, "as_of": as_of, "branch": branch}
+        return self._call("GET", f"/assets/{_segment(key)}/partitions", PartitionList, query=query)
 
-    def rows(self, key: str, *, partition: str = "", columns: str = "", limit: int = 20) -> Rows:
+    def rows(self, key: str, *, partition: str = "", columns: str = "", limit: int = 20, as_of: str = "", branch: str = "") -> Rows:
         """Rows of an asset."""
-        query = {"partition": partition, "columns": columns, "limit": str(limit), "format": "json"}
+        query = {"partition": partition, "columns": columns, "limit": str(limit), "format": "json", "as_of": as_of, "branch": branch}
         return self._call("GET", f"/assets/{_segment(key)}/data", Rows, query=query)
+
+    def why(self, key: str, *, partition: str = "", as_of: str = "", branch: str = "", limit: int = 200) -> WhyView:
+        """What a unit was made from."""
+        query = {"partition": partition, "as_of": as_of, "branch": branch, "limit": str(limit)}
+        return self._call("GET", f"/assets/{_segment(key)}/why", WhyView, query=query)
+
+    def why_not(self, key: str, *, partition: str = "", as_of: str = "", branch: str = "") -> WhyNotView:
+        """Why the next plan would or would not run a unit."""
+        query = {"partition": partition, "as_of": as_of, "branch": branch}
+        return self._call("GET", f"/assets/{_segment(key)}/why-not", WhyNotView, query=query)
+
+    def history(self, limit: int = 50, *, branch: str = "", cursor: str = "") -> History:
+        """The latest entries of a branch's log."""
+        return self._call("GET", "/history", History, query={"limit": str(limit), "branch": branch, "cursor": cursor})
+
+    def diff(self, before: str, after: str = "", *, branch: str = "", limit: int = 1000) -> DiffView:
+        """What differs between two places of a branch's log."""
+        query = {"before": before, "after": after, "branch": branch, "limit": str(limit)}
+        return self._call("GET", "/diff", DiffView, query=query)
+
+    def rollback(self, wanted: RollbackRequest) -> CatalogMoved:
+        """Goes back. May be sent again after `AppUnreachable`."""
+        return self._call("POST", "/rollback", CatalogMoved, body=wanted)
+
+    def branches(self) -> BranchList:
+        """Every branch."""
+        return self._call("GET", "/branches", BranchList)
+
+    def create_branch(self, wanted: NewBranch) -> BranchView:
+        """Makes a branch."""
+        return self._call("POST", "/branches", BranchView, body=wanted)
+
+    def diff_branch(self, name: str, *, against: str = "", limit: int = 1000) -> DiffView:
+        """What differs between another branch and this one."""
+        return self._call("GET", f"/branches/{_segment(name)}/diff", DiffView, query={"against": against, "limit": str(limit)})
+
+    def merge_branch(self, name: str, wanted: MergeRequest) -> CatalogMoved:
+        """Merges a branch into another. May be sent again after `AppUnreachable`."""
+        return self._call("POST", f"/branches/{_segment(name)}/merge", CatalogMoved, body=wanted)
+
+    def delete_branch(self, name: str, *, author: str = "", reason: str = "") -> CatalogMoved:
+        """Ends a branch."""
+        return self._call("DELETE", f"/branches/{_segment(name)}", CatalogMoved, query={"author": author, "reason": reason})
+
+    def graph(self) -> GraphView:
+        """Which asset reads which."""
+        return self._call("GET", "/graph", GraphView, query={"format": "json"})
+
+    def lineage(self, asset: str, *, partition: str, direction: str, depth: int | None, as_of: str) -> Lineage:
+        """Which versions were made from which; `depth` None goes to the end."""
+        query = {"asset": asset, "partition": partition, "direction": direction, "as_of": as_of}
+        return self._call("GET", "/lineage", Lineage, query=query | ({} if depth is None else {"depth": str(depth)}))
+
+    def column_lineage(self, asset: str, *, as_of: str) -> ColumnLineage:
+        """Where the columns of an asset come from."""
+        return self._call("GET", f"/assets/{_segment(asset)}/columns", ColumnLineage, query={"as_of": as_of})
+
+    def run_events(self, run: str, *, namespace: str, cursor: str = "") -> RunEvents:
+        """One page of a run as OpenLineage events."""
+        return self._call("GET", f"/runs/{_segment(run)}/events", RunEvents, query={"namespace": namespace, "cursor": cursor})
 
     def close(self) -> None:
         """Lets the connections go."""

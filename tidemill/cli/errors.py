@@ -66,6 +66,19 @@ class AppProblem(TidemillError):
         self.problem = problem
 
 
+class ExportFailed(TidemillError):
+    """Events could not be written or posted."""
+
+    code = "export-failed"
+
+    def __init__(self, to: str, why: str, *, sent: int) -> None:
+        done = f" {sent} events were taken before." if sent else ""
+        super().__init__(
+            f"The events could not be handed to `{to}`: {why.rstrip('.')}.{done}",
+            hint="Mend that and export again: the events keep their ids.",
+        )
+
+
 class Interrupted(TidemillError):
     """Ctrl-C."""
 

@@ -50,7 +50,7 @@ class InProcessTransport(httpx.BaseTransport):
         return httpx.Response(reply.status, headers={"Content-Type": reply.media_type, **reply.headers}, content=reply.body)
 
 
-def open_runtime(project: Path, store: str) -> Runtime:
+def open_runtime(project: Path, store: str, branch: str = "main") -> Runtime:
     """The runtime over a store address, with the project's definitions.
 
     Raises:
@@ -58,4 +58,4 @@ def open_runtime(project: Path, store: str) -> Runtime:
         MissingExtra: it needs a package that is not installed.
         StoreUnavailable: nothing answers there.
     """
-    return Runtime.from_settings(Settings(storage=store, container="tidemill", branch="main", project=project, cache_bytes=256_000_000))
+    return Runtime.from_settings(Settings(storage=store, container="tidemill", branch=branch, project=project, cache_bytes=256_000_000))

@@ -39,6 +39,19 @@ COMMANDS: dict[str, _Entry] = {
     "cancel": _Entry("tidemill.cli.commands.cancel", "Cancel a run."),
     "assets": _Entry("tidemill.cli.commands.assets", "List the assets."),
     "show": _Entry("tidemill.cli.commands.show", "Show an asset and its rows."),
+    "why": _Entry("tidemill.cli.commands.why", "Explain what a unit was made from, to the sources."),
+    "why-not": _Entry("tidemill.cli.commands.why_not", "Explain why the next plan would or would not run a unit."),
+    "fingerprint": _Entry("tidemill.cli.commands.fingerprint", "Show what counts when it is decided whether a unit has to run."),
+    "history": _Entry("tidemill.cli.commands.history", "Show what was committed, newest first."),
+    "diff": _Entry("tidemill.cli.commands.diff", "Show which units differ between two states."),
+    "rollback": _Entry("tidemill.cli.commands.rollback", "Go back to an earlier state."),
+    "branch": _Entry("tidemill.cli.commands.branch", "List, make, compare, merge or end branches."),
+    "verify": _Entry("tidemill.cli.commands.verify", "Check that everything stored is what it should be."),
+    "export": _Entry("tidemill.cli.commands.export", "Copy a branch with its whole history into a folder."),
+    "gc": _Entry("tidemill.cli.commands.gc", "Let go of what nothing reaches."),
+    "graph": _Entry("tidemill.cli.commands.graph", "Draw which asset reads which."),
+    "lineage": _Entry("tidemill.cli.commands.lineage", "Show what a unit was made from, or what from it."),
+    "export-events": _Entry("tidemill.cli.commands.export_events", "Hand a run over as OpenLineage events."),
 }
 
 
@@ -62,7 +75,7 @@ def load_command(name: str) -> Command:
     """The command of a name, imported."""
     module: Any = importlib.import_module(COMMANDS[name].module)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name=name, no_args_is_help=False)(_interruptible(getattr(module, name)))
+    single.command(name=name, no_args_is_help=False)(_interruptible(getattr(module, name.replace("-", "_"))))
     return typer.main.get_command(single)
 
 

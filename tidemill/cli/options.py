@@ -30,6 +30,19 @@ Project = Annotated[
     str, typer.Option("--project", help="The folder that holds pipelines/ (default: found upwards from here)", show_default=False)
 ]
 Selection = Annotated[str, typer.Argument(help="Assets, such as 'flights/*', gold.delay_report or '+gold.route_day'.", show_default=False)]
+Unit = Annotated[str, typer.Argument(metavar="ASSET[@PARTITION]", help="An asset, or one partition of it.", show_default=False)]
+Branch = Annotated[
+    str, typer.Option("--branch", help="The branch (default: the one the app runs on; with --local, main)", show_default=False)
+]
+AsOf = Annotated[
+    str,
+    typer.Option(
+        "--as-of",
+        help="As it was then: a log number, a snapshot's hash, an instant such as 2026-11-21T09:30Z, or a run id (default: now)",
+        show_default=False,
+    ),
+]
+Changes = Annotated[int, typer.Option("--limit", "-n", min=0, max=10_000, help="Differences to show.")]
 Partitions = Annotated[str, typer.Option("--partitions", "-p", help="Partitions, such as 2013-01, 2013-01..2013-06 or '*'.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--param", help="A parameter of this run, as name=value; may be repeated.", show_default=False)

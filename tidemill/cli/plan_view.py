@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -44,8 +46,8 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     """In the order in which they would run."""
 
     @classmethod
-    def of(cls, plan: Plan) -> PlanView:
-        """The view of a plan."""
+    def of(cls, plan: Plan, reasons: Mapping[int, str]) -> PlanView:
+        """The view of a plan; some units, by position, with a better reason than its own."""
         return cls(
             plan=plan.id,
             selection=plan.selection,
@@ -54,8 +56,13 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
             base=plan.base,
             counts=plan.counts(),
             units=tuple(
-                UnitView(asset=plan.assets[unit.asset].key, partition=unit.partition, action=unit.action.value, reason=unit.reason)
-                for unit in plan.units
+                UnitView(
+                    asset=plan.assets[unit.asset].key,
+                    partition=unit.partition,
+                    action=unit.action.value,
+                    reason=reasons.get(position, unit.reason),
+                )
+                for position, unit in enumerate(plan.units)
             ),
         )
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tidemill.definitions.assets import AssetKind
 from tidemill.errors import PlanError, UnknownPartition
 from tidemill.execution.codes import parts_in
 from tidemill.execution.planning import plan_units
+from tidemill.execution.records import read_records
 from tidemill.execution.runtime import Runtime
-from tidemill.model.facts import Materialization, Record
+from tidemill.model.facts import Materialization
 from tidemill.model.keys import AssetKey, UnitKey
 from tidemill.model.runs import RunRequest
 from tidemill.plan.explain import CodeParts, Difference, differences, first_causes, known_inputs, phrase
 from tidemill.plan.plan import Action, Plan
-
-_READERS = 16
+from tidemill.plan.view import CatalogView
 
 
 class Explained(NamedTuple):
@@ -41,14 +40,14 @@ class WhyNot(NamedTuple):
     """The run that made what the unit holds now; empty if it holds nothing."""
 
 
-def why_not(runtime: Runtime, unit: UnitKey, request: RunRequest, *, at: int | None = None) -> WhyNot:
+def why_not(runtime: Runtime, unit: UnitKey, request: RunRequest, *, view: CatalogView | None = None) -> WhyNot:
     """Plans a unit with everything upstream of it, and compares with what is on record.
 
     Args:
         runtime: the definitions and the catalog.
         unit: a unit of an asset that is made, not observed.
         request: parameters and the moment; its selection is not looked at.
-        at: the log entry to plan against; None is the head.
+        view: the state of the catalog to plan against; None is the present one.
 
     Raises:
         PlanError: the asset is external.
@@ -57,7 +56,7 @@ def why_not(runtime: Runtime, unit: UnitKey, request: RunRequest, *, at: int | N
         SourceUnavailable: a source cannot be observed.
     """
     units = _with_upstream(runtime, unit, request)
-    plan = plan_units(runtime, request, units, at=at)
+    plan = plan_units(runtime, request, units, view=view)
     position = units.index(unit)
     causes = first_causes(plan, position)
     reader = _Reader(runtime, plan, [position, *causes])
@@ -78,22 +77,13 @@ def exact_reasons(runtime: Runtime, plan: Plan, *, limit: int) -> dict[int, str]
     return {position: explained.reason for position, explained in reasons.items() if explained.differences}
 
 
-def read_records(runtime: Runtime, hashes: Sequence[str]) -> Mapping[str, Record]:
-    """Records by their hash, several fetched at a time."""
-    if len(hashes) < 2:
-        return {each: runtime.catalog.record(each) for each in hashes}
-    with ThreadPoolExecutor(min(_READERS, len(hashes)), thread_name_prefix="records") as pool:
-        return dict(zip(hashes, pool.map(runtime.catalog.record, hashes), strict=True))
-
-
 class _Reader:
     """The records behind some units of a plan, and the code they were made with: each read once."""
 
     def __init__(self, runtime: Runtime, plan: Plan, positions: Sequence[int]) -> None:
         self._runtime, self._plan = runtime, plan
-        self._records = read_records(
-            runtime, sorted({entry.record for position in positions if (entry := plan.units[position].current) is not None})
-        )
+        held = [plan.units[position].current for position in positions]
+        self._records = read_records(runtime.catalog, (entry.record for entry in held if entry is not None))
         self._codes: dict[str, CodeParts | None] = {}
 
     def record(self, position: int) -> Materialization | None:

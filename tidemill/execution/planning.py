@@ -12,25 +12,26 @@ from tidemill.model.keys import AssetKey, RunId, UnitKey
 from tidemill.model.runs import RunRequest
 from tidemill.plan.build import build_plan, refuse_blocked, required_observations, select_units
 from tidemill.plan.plan import Action, PinnedInput, Plan, plan_from_bytes
+from tidemill.plan.view import CatalogView
 
 
-def make_plan(runtime: Runtime, request: RunRequest, *, at: int | None = None) -> Plan:
+def make_plan(runtime: Runtime, request: RunRequest, *, view: CatalogView | None = None) -> Plan:
     """Plans a request. `request.requested_at` is the plan's now: it bounds open-ended partitions.
 
     Args:
         runtime: the definitions and the catalog.
         request: what is asked for.
-        at: the log entry to plan against; None is the head of the catalog.
+        view: the state of the catalog to plan against; None is the present one.
 
     Raises:
         PlanError: the request cannot be planned.
         SourceUnavailable: an external asset that it reads cannot be observed.
     """
     units = select_units(runtime.graph, request.selection, request.partitions, request.requested_at)
-    return plan_units(runtime, request, units, at=at)
+    return plan_units(runtime, request, units, view=view)
 
 
-def plan_units(runtime: Runtime, request: RunRequest, units: Sequence[UnitKey], *, at: int | None = None) -> Plan:
+def plan_units(runtime: Runtime, request: RunRequest, units: Sequence[UnitKey], *, view: CatalogView | None = None) -> Plan:
     """Plans exactly these units, which stand in topological order.
 
     Raises:
@@ -41,7 +42,7 @@ def plan_units(runtime: Runtime, request: RunRequest, units: Sequence[UnitKey], 
     observed: dict[UnitKey, PinnedInput] = {
         unit: observe_source(runtime, graph.assets[unit.asset], unit.partition) for unit in required_observations(graph, units, now)
     }
-    return build_plan(graph, runtime.catalog.view(at), units, observed, request)
+    return build_plan(graph, view or runtime.catalog.view(), units, observed, request)
 
 
 def plan_run(runtime: Runtime, run: RunId) -> tuple[PlanRecord, Plan]:

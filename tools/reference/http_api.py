@@ -68,6 +68,8 @@ def _parameters(parameters: list[dict[str, Any]]) -> str:
 
 
 def _fields(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return f"One of {', '.join(f'`{each}`' for each in schema['enum'])}.\n"
     required = set(schema.get("required", ()))
     rows = []
     for name, each in schema["properties"].items():
@@ -81,7 +83,7 @@ def _collect(name: str, schemas: dict[str, Any], used: dict[str, None]) -> None:
     if name in used:
         return
     used[name] = None
-    front: list[Any] = [schemas[name]["properties"]]
+    front: list[Any] = [schemas[name].get("properties", {})]
     while front:
         value = front.pop(0)
         if isinstance(value, dict):

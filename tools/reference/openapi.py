@@ -18,6 +18,7 @@ from tools.reference.fields import field_docs, summary
 _PATH_PARAMETERS = {
     "run_id": ("A run id.", "^[a-z0-9][a-z0-9\\-]{2,79}$"),
     "asset": ("An asset key.", "^[a-z][a-z0-9_]{0,62}(\\.[a-z][a-z0-9_]{0,62}){0,4}$"),
+    "branch": ("A branch.", "^[a-z0-9][a-z0-9_\\-]{0,62}$"),
 }
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",
@@ -87,9 +88,9 @@ def _parameters(route: Route[Any, Any]) -> list[dict[str, Any]]:
     ]
     if route.query is not Nothing:
         (_,), components = msgspec.json.schema_components([route.query])
-        docs = field_docs(route.query)
+        docs, needed = field_docs(route.query), components[route.query.__name__].get("required", ())
         found += [
-            {"name": name, "in": "query", "required": False, "description": docs.get(name, ""), "schema": schema}
+            {"name": name, "in": "query", "required": name in needed, "description": docs.get(name, ""), "schema": schema}
             for name, schema in components[route.query.__name__]["properties"].items()
         ]
     if route.name == "start_run":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tidemill.api.graph import describe_graph, to_mermaid
+from tidemill.api.drawing import to_mermaid
+from tidemill.api.graph import describe_graph
 from tidemill.definitions.collect import load_definitions
 from tidemill.graph.asset_graph import AssetGraph
 from tools.bootstrap import ROOT

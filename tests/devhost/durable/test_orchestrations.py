@@ -162,6 +162,8 @@ def test_a_failure_that_no_table_can_hold_is_told_all_the_same(storage: str) -> 
         found = await host.wait(await host.start_new("uses_half"))
         assert found["runtimeStatus"] == "Failed"
         assert "ValueError: half" in found["output"]
+        await host.extension._rows.settle(found["instanceId"])
+        assert "ValueError: half" in (await host.status(found["instanceId"]))["output"]
 
     in_host(storage, story)
 

@@ -72,6 +72,7 @@ def test_recorded_activities_do_not_run_again_and_open_ones_do(storage: str) -> 
         instance = await host.start_new("many_statuses", None, {"steps": [1, 2]})
         GATES[f"{instance} 1"].set()
         await host.until_custom_status(instance, {"step": 2})
+        await eventually(lambda: RUNS[f"gated {instance} 2"] == 1)
         await host.kill()
         host = await started(invoker, storage, hub)
         assert (await host.status(instance))["customStatus"] == {"step": 2}

@@ -131,7 +131,7 @@ def test_an_unknown_query_parameter_is_refused_but_the_hosts_own_key_is_not(worl
     reply = world.get("/runs", limt="3")
     assert (reply.status, json_of(reply)["hint"]) == (400, "Did you mean `limit`?")
     assert world.get("/runs", limit="3", code="a-function-key").status == 200
-    assert json_of(world.get("/assets", limit="3"))["hint"] == "This route takes none."
+    assert json_of(world.get("/branches", limit="3"))["hint"] == "This route takes none."
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "x", "1.5", "-1"])

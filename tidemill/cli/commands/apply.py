@@ -31,6 +31,7 @@ Here = Annotated[bool, typer.Option("--local", help="Execute in this process. (I
 Threads = Annotated[
     int, typer.Option("--threads", min=0, help="Units at the same time (default: as many as processors).", show_default=False)
 ]
+OneBranch = Annotated[str, typer.Option("--branch", help="The branch to read and to publish on.")]
 
 _SHOWN_EVERY_SECONDS = 0.1
 
@@ -41,6 +42,7 @@ def apply(
     local: Here = False,
     param: Parameters = None,
     rerun: Rerun = False,
+    branch: OneBranch = "main",
     reason: Reason = "",
     author: Author = "",
     threads: Threads = 0,
@@ -58,7 +60,7 @@ def apply(
         )
     output = open_output(as_json=as_json)
     folder = find_project(Path.cwd(), project)
-    runtime = open_runtime(folder, store_address(store, os.environ, folder))
+    runtime = open_runtime(folder, store_address(store, os.environ, folder), branch)
     now = datetime.now(UTC)
     request = RunRequest(
         run_id=run_id(f"{now:%Y%m%dt%H%M%S}-{secrets.token_hex(4)}"),

@@ -12,11 +12,10 @@ from tidemill.cli.asset_pictures import page, single
 from tidemill.cli.client import AppClient
 from tidemill.cli.errors import AppProblem
 from tidemill.cli.exits import OK
-from tidemill.cli.options import Json, Local, Project, Store, Url, connect
+from tidemill.cli.options import AsOf, Branch, Json, Local, Project, Store, Unit, Url, connect
 from tidemill.cli.output import open_output
 from tidemill.model.keys import unit_key
 
-Unit = Annotated[str, typer.Argument(metavar="ASSET[@PARTITION]", help="An asset, or one partition of it.", show_default=False)]
 Columns = Annotated[str, typer.Option("--columns", "-c", help="Columns to show, joined with commas.", show_default=False)]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=0, max=10_000, help="Rows to show.")]
 
@@ -35,6 +34,8 @@ def show(
     unit: Unit,
     columns: Columns = "",
     limit: Limit = 10,
+    as_of: AsOf = "",
+    branch: Branch = "",
     url: Url = "",
     local: Local = False,
     store: Store = "",
@@ -46,17 +47,21 @@ def show(
     asset, partition = unit_key(unit)
     with connect(url, local=local, store=store, project=project) as client:
         if partition:
-            rows = client.rows(asset, partition=partition, columns=columns, limit=limit)
+            rows = client.rows(asset, partition=partition, columns=columns, limit=limit, as_of=as_of, branch=branch)
             output.result(rows, lambda: page(rows))
         else:
-            shown = Shown(asset=client.asset(asset), partitions=client.partitions(asset), rows=_rows_if_any(client, asset, columns, limit))
+            shown = Shown(
+                asset=client.asset(asset, as_of=as_of, branch=branch),
+                partitions=client.partitions(asset, as_of=as_of, branch=branch),
+                rows=_rows_if_any(client, asset, columns, limit, as_of, branch),
+            )
             output.result(shown, lambda: single(shown.asset, shown.partitions, shown.rows))
     return OK
 
 
-def _rows_if_any(client: AppClient, asset: str, columns: str, limit: int) -> Rows | None:
+def _rows_if_any(client: AppClient, asset: str, columns: str, limit: int, as_of: str, branch: str) -> Rows | None:
     try:
-        return client.rows(asset, columns=columns, limit=limit)
+        return client.rows(asset, columns=columns, limit=limit, as_of=as_of, branch=branch)
     except AppProblem as problem:
         if problem.code in ("not-materialized", "not-stored"):
             return None
