@@ -90,14 +90,23 @@ def world() -> World:
         ("get", "/assets/silver.orders"),
         ("get", "/assets/silver.orders/partitions"),
         ("get", "/assets/silver.orders/data"),
+        ("get", "/assets/silver.orders/why?partition=2013-01"),
+        ("get", "/assets/silver.orders/why-not?partition=2013-01"),
+        ("get", "/history"),
+        ("get", "/diff?before=0"),
+        ("get", "/branches"),
+        ("get", "/branches/main"),
+        ("get", "/branches/main/diff"),
         ("get", "/graph"),
         ("get", "/health"),
     ],
 )
 def test_replies_are_what_the_document_says(world: World, method: str, path: str) -> None:
-    reply = world.ask(method.upper(), path)
+    path, _, asked = path.partition("?")
+    reply = world.ask(method.upper(), path, query=dict([asked.split("=")]) if asked else {})
     api = document()
-    template = re.sub(r"^/runs/[^/]+", "/runs/{run_id}", re.sub(r"^/assets/[^/]+", "/assets/{asset}", path))
+    template = re.sub(r"^/branches/[^/]+", "/branches/{branch}", path)
+    template = re.sub(r"^/runs/[^/]+", "/runs/{run_id}", re.sub(r"^/assets/[^/]+", "/assets/{asset}", template))
     responses = api["paths"][f"/api{template}"][method]["responses"]
     content = responses.get(str(reply.status), responses["default"])["content"]
     assert _fits(json_of(reply), content[reply.media_type]["schema"], api["components"]["schemas"])

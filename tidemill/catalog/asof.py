@@ -10,6 +10,8 @@ from tidemill.catalog.writer import Position, Writer
 from tidemill.errors import NotFound
 
 _HASH = re.compile(r"[0-9a-f]{8,64}")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+"""How an instant begins. Python would also read one without the hyphens, and so take a run id for an instant."""
 
 
 def resolve(writer: Writer, text: str) -> Position:
@@ -41,16 +43,20 @@ def resolve(writer: Writer, text: str) -> Position:
             return writer.at(number)
     if moment is not None:
         return writer.at(0)
-    raise NotFound(f"Branch `{writer.log.branch}` has no log number, snapshot, instant or run `{text[:80]}`.", hint="See `tidemill log`.")
+    raise NotFound(
+        f"Branch `{writer.log.branch}` has no log number, snapshot, instant or run `{text[:80]}`.", hint="See `tidemill history`."
+    )
 
 
 def _numbered(writer: Writer, number: int, head: Position) -> Position:
     if number > head.number:
-        raise NotFound(f"Branch `{writer.log.branch}` has no log entry {number}: it ends at {head.number}.", hint="See `tidemill log`.")
+        raise NotFound(f"Branch `{writer.log.branch}` has no log entry {number}: it ends at {head.number}.", hint="See `tidemill history`.")
     return writer.at(number)
 
 
 def _instant(text: str) -> str | None:
+    if not _DATE.match(text):
+        return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

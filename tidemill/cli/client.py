@@ -205,7 +205,8 @@ class AppClient:
                 pass
         if reply.status_code in (401, 403):
             return AccessDenied(self.url, reply.status_code)
-        if reply.status_code in (502, 503, 504):
+        # An empty 500 is the Functions host's answer to a call whose worker died under it; the next one has a new worker.
+        if reply.status_code in (502, 503, 504) or (reply.status_code == 500 and not reply.content):
             return AppUnreachable(self.url, f"HTTP {reply.status_code}")
         return NotTidemill(self.url, f"it answers HTTP {reply.status_code} without a reason")
 

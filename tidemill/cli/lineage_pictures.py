@@ -37,8 +37,7 @@ def _grow(tree: Tree, nodes: Iterable[LineageNode], following: Mapping[str, Sequ
     by_asset: dict[str, dict[str, LineageNode]] = {}
     for node in nodes:
         for record in following.get(node.record, ()):
-            found = known[record]
-            by_asset.setdefault(found.asset, {})[record] = found
+            by_asset.setdefault(known[record].asset, {})[record] = known[record]
     for _, found in sorted(by_asset.items()):
         versions = sorted(found.values(), key=lambda node: (node.partition, node.record))
         _grow(tree.add(_label(versions)), versions, following, known)

@@ -6,6 +6,8 @@ with the default one, and at half of that with the system's, which can be asked 
 
 from __future__ import annotations
 
+import gc
+
 import pyarrow as pa
 
 
@@ -15,5 +17,6 @@ def prefer_returnable_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Returns free memory to the system. Takes milliseconds: for the end of a run, not of a unit."""
+    """Returns free memory to the system. Takes tens of milliseconds: for the end of a run, not of a unit."""
+    gc.collect()
     pa.default_memory_pool().release_unused()

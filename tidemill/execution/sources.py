@@ -20,7 +20,8 @@ from tidemill.storage.formats.content_hash import content_hash
 def observe_source(runtime: Runtime, asset: AssetDefinition, partition: PartitionKey) -> PinnedInput:
     """Sees which version one partition is in, and stores the observation.
 
-    Without an `observe` function of its own the version of an external asset is the logical hash of what its function loads.
+    Without an `observe` function of its own the version of an external asset is the logical hash of what its function loads; with one, it is the
+    unit's name and what the function says.
 
     Raises:
         SourceUnavailable: the user's code could not load or observe it.
@@ -80,7 +81,8 @@ def _observe(asset: AssetDefinition, unit: UnitKey) -> str:
         raise SourceUnavailable(f"External asset `{unit}` could not be observed: {_sentence(error)}") from error
     if not isinstance(version, str) or not version or len(version) > 200:
         raise SourceUnavailable(f"External asset `{unit}` was observed as {version!r}, but a version is a text of 1 to 200 characters.")
-    return version
+    # A version of the author's own says nothing about other units: "v1" of one partition must never stand for "v1" of another.
+    return f"{unit}:{version}"
 
 
 def _context(asset: AssetDefinition, unit: UnitKey) -> AssetContext:

@@ -13,8 +13,8 @@ _HEAD = """\
 <!-- Written by `python -m tools.reference`; change the code, not this page. -->
 # Command line
 
-`tidemill` speaks to the app over HTTP, except `plan` and `apply`, which work in this process. With `--local` (or `--store`) the reading commands look
-into the local store instead of asking the app.
+`tidemill` speaks to the app over HTTP, except `plan`, `apply` and `fingerprint`, which use the definitions in this folder, and `verify`, `export` and `gc`,
+which work on a store themselves. With `--local` (or `--store`) the other commands work on the local store instead of asking the app.
 
 Every command takes `--json` and then prints exactly one JSON document on standard output: the result, or `{"error": {"code": …, "message": …, "hint": …}}`.
 Without it, results go to standard output, and remarks, progress and errors to standard error.

@@ -415,3 +415,24 @@ def test_a_claim_that_was_torn_counts_for_nothing(project: Project) -> None:
     project.run()
     assert project.calls == ["report", "report"]
     assert project.table("gold.report") == [{"total": 6}]
+
+
+def test_equal_versions_of_two_sources_never_stand_for_each_other(project: Project) -> None:
+    names = StaticPartitions(["a", "b"])
+
+    @external_asset(key="raw.seen", partitions=names, observe=lambda _: "v1")
+    def raw_seen(context: AssetContext) -> pa.Table:
+        return pa.table({"n": [context.partition_key]})
+
+    @asset(key="bronze.seen", partitions=names)
+    def bronze_seen(raw_seen: pa.Table) -> pa.Table:
+        return raw_seen
+
+    runtime = Runtime(MemoryStore(), lambda: Definitions([raw_seen, bronze_seen]), project=Path("/project"))
+    apply_local(runtime, RunRequest(run_id="run-1", selection="*", requested_at=NOW))
+    for partition in ("a", "b"):
+        entry = runtime.catalog.view().entry(unit_key(f"bronze.seen@{partition}"))
+        assert entry is not None
+        record = runtime.catalog.record(entry.record)
+        assert isinstance(record, Materialization)
+        assert runtime.tables.read(entry.record, record)["n"].to_pylist() == [partition]

@@ -36,7 +36,7 @@ class Shop(World):
         shop = self
 
         def seen(context: AssetContext) -> str:
-            return shop.version[context.partition_key]
+            return f"{context.partition_key} {shop.version[context.partition_key]}"
 
         @external_asset(key="raw.orders", partitions=MONTHS, observe=seen)
         def raw_orders(context: AssetContext) -> pa.Table:

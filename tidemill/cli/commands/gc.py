@@ -56,6 +56,8 @@ def gc(
 
 
 def _sentence(done: Collection, *, really: bool) -> str:
+    if done.phase in ("waiting", "busy"):
+        return f"{plural(len(done.condemned), 'object')} announced. {_TOLD[done.phase]}"
     deleted = f"{plural(len(done.deleted), 'object')} {'deleted' if really else 'would be deleted'}, " if done.deleted else ""
     counted = f"{plural(done.reachable, 'object')} reachable, {deleted}{plural(len(done.condemned), 'object')} that nothing reaches."
     return f"{counted}\n{(_TOLD if really else _TOLD | _WOULD)[done.phase]}"

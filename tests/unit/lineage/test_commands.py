@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.app_server import serving
+from tests.unit.lineage.world import Shop
+from tidemill.cli.main import run
+
+UPSTREAM = """\
+gold.total  HASH, 1 row, run RUN
+└── silver.per_shop@2013-01, 2013-02  2 versions
+    └── bronze.orders@2013-01, 2013-02  2 versions
+        └── raw.orders@2013-01, 2013-02  2 versions
+6 versions it was made from, as of commit 1
+"""
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    shop = Shop()
+    shop.run("+gold.total")
+    with serving(shop) as url:
+        monkeypatch.setenv("TIDEMILL_URL", url)
+        monkeypatch.setenv("COLUMNS", "160")
+        yield shop
+
+
+def latest(shop: Shop) -> str:
+    return str(shop.runtime.runs.recent(1)[0])
+
+
+def held(shop: Shop, asset: str) -> str:
+    return next(iter(shop.runtime.catalog.view().entries(shop.runtime.graph.asset(asset).key).values())).data_version[:12]
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_upstream_is_drawn_as_a_tree(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lineage", "gold.total"]) == 0
+    expected = UPSTREAM.replace("HASH", held(shop, "gold.total")).replace("RUN", latest(shop))
+    assert lines(capsys.readouterr().out) == lines(expected)
+
+
+def test_downstream_of_one_partition(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lineage", "bronze.orders@2013-02", "--direction", "downstream", "--depth", "1"]) == 0
+    told = lines(capsys.readouterr().out)
+    assert told[0].startswith("bronze.orders@2013-02  ")
+    assert told[1].startswith("└── silver.per_shop@2013-02  ")
+    assert told[2] == "1 version it was made into, as of commit 1; there may be more beyond"
+
+
+def test_what_is_no_longer_current_is_marked(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.amounts["2013-01"] = [100.0, 200.0, 300.0]
+    shop.version["2013-01"] = "2"
+    shop.run("+bronze.orders")
+    assert run(["lineage", "gold.total"]) == 0
+    assert "bronze.orders@2013-01, 2013-02  2 versions  1 no longer current" in capsys.readouterr().out
+
+
+def test_columns_as_a_table(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sqlglot", reason="needs the extra `lineage`: pip install 'tidemill[lineage]'")
+    assert run(["lineage", "silver.per_shop", "--columns"]) == 0
+    told = [line.split() for line in lines(capsys.readouterr().out)]
+    assert ["shop", "bronze.orders.shop", "(identity)", "-"] in told
+    assert ["total", "bronze.orders.amount", "(aggregation)", "-"] in told
+    assert ["(all)", "-", "bronze.orders.id", "(filter)"] in told
+    assert ["5", "edges,", "parsed", "from", "the", "query"] in told
+
+
+def test_columns_that_are_not_known_say_why(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lineage", "gold.total", "--columns"]) == 0
+    assert capsys.readouterr().out == "Not known. `gold.total` is a Python function, whose columns no text explains.\n"
+
+
+def test_json_is_what_the_api_gives(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lineage", "gold.total", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(shop.get("/lineage", asset="gold.total").body)
+
+
+def test_columns_go_with_an_asset_only(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lineage", "bronze.orders@2013-01", "--columns", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
+
+
+DOT = """\
+digraph tidemill {
+  rankdir=LR;
+  node [shape=box];
+  subgraph cluster_0 { label="raw";
+    "raw.orders" [label="raw.orders\\nstatic" shape=cylinder];
+  }
+  subgraph cluster_1 { label="bronze";
+    "bronze.orders" [label="bronze.orders\\nstatic"];
+  }
+  subgraph cluster_2 { label="silver";
+    "silver.per_shop" [label="silver.per_shop\\nstatic" shape=parallelogram];
+  }
+  subgraph cluster_3 { label="gold";
+    "gold.total" [label="gold.total"];
+  }
+  "raw.orders" -> "bronze.orders";
+  "bronze.orders" -> "silver.per_shop";
+  "silver.per_shop" -> "gold.total";
+}
+"""
+
+
+def test_the_graph_in_every_format(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["graph", "--format", "dot"]) == 0
+    assert capsys.readouterr().out == DOT == shop.get("/graph", format="dot").body.decode()
+    assert run(["graph"]) == 0
+    assert capsys.readouterr().out == shop.get("/graph", format="mermaid").body.decode()
+    assert run(["graph", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "raw.orders": ["bronze.orders"],
+        "bronze.orders": ["silver.per_shop"],
+        "silver.per_shop": ["gold.total"],
+        "gold.total": [],
+    }
+    assert run(["graph", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(shop.get("/graph").body)
+
+
+def test_events_go_into_a_file(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "events.jsonl"
+    assert run(["export-events", latest(shop), "--file", str(file)]) == 0
+    assert capsys.readouterr().out == f"12 events of run {latest(shop)} to {file}\n"
+    written = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert written == json.loads(shop.get(f"/runs/{latest(shop)}/events").body)["events"]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@contextmanager
+def backend(refuse_after: int) -> Iterator[tuple[str, list[Any]]]:
+    """A lineage backend that has enough after some events."""
+    taken: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            full = len(taken) >= refuse_after
+            if not full:
+                taken.append(json.loads(body))
+            self.send_response(503 if full else 201)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/api/v1/lineage", taken
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_events_are_posted_in_order(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    with backend(refuse_after=100) as (address, taken):
+        assert run(["export-events", latest(shop), "--to", address, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"run_id": latest(shop), "events": 12, "to": address}
+    assert taken == json.loads(shop.get(f"/runs/{latest(shop)}/events").body)["events"]
+
+
+def test_a_backend_that_refuses_is_told_of_with_how_far_it_went(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    with backend(refuse_after=3) as (address, taken):
+        assert run(["export-events", latest(shop), "--to", address, "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "export-failed"
+    assert error["message"] == f"The events could not be handed to `{address}`: it answers HTTP 503. 3 events were taken before."
+    assert len(taken) == 3
+
+
+def test_a_file_that_cannot_be_written_is_left_alone(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export-events", latest(shop), "--file", str(tmp_path / "nowhere" / "x.jsonl"), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "export-failed"
+
+
+def test_an_unknown_run_leaves_no_file(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export-events", "20260102t030405-0000ffff", "--file", str(tmp_path / "x.jsonl"), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "not-found"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", [[], ["--file", "a", "--to", "http://b"]])
+def test_events_need_exactly_one_place_to_go(shop: Shop, where: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export-events", latest(shop), *where, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
