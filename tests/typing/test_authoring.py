@@ -33,7 +33,7 @@ def raw_flights(context: AssetContext) -> pa.Table:
     return pa.table({"month": [context.partition_key]})
 
 
-@asset(partitions=MONTHS, parameters={"least": 3}, retry=RetryPolicy(max_attempts=2), timeout=timedelta(minutes=1))
+@asset(partitions=MONTHS, parameters={"least": 3}, retry=RetryPolicy(max_attempts=2))
 def silver(raw_flights: pa.Table) -> Output:
     return Output(raw_flights, {"rows": 1})
 

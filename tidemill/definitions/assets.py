@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -79,7 +78,6 @@ class AssetSpec(Generic[P, R]):
     parameters: Mapping[str, JsonScalar]
     schema: pa.Schema | None
     retry: RetryPolicy
-    timeout: timedelta | None
     module: str
     """Name of the module that declares it."""
     file: str
@@ -145,8 +143,6 @@ class AssetDefinition:
     schema: pa.Schema | None
     """What the result must look like; None: anything."""
     retry: RetryPolicy
-    timeout: timedelta | None
-    """For one attempt at one unit; None: the host's own."""
     place: str
     """`file:line`, relative to the project."""
 

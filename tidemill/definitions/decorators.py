@@ -9,7 +9,6 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack, cast, overload
 
@@ -45,8 +44,6 @@ class AssetOptions(TypedDict, total=False):
     """What every result must look like."""
     retry: RetryPolicy | None
     """What to do when it fails; one attempt if left out."""
-    timeout: timedelta | None
-    """For one attempt at one partition; None or left out: the host's own."""
 
 
 class _Caller(NamedTuple):
@@ -190,7 +187,6 @@ def _spec(
         parameters=check.mapping(options.get("parameters"), _is_scalar, "parameters", "texts, finite numbers, booleans or None by name"),
         schema=check.of(options.get("schema"), pa.Schema, "schema", "a `pa.schema([...])`"),
         retry=check.of(options.get("retry"), RetryPolicy, "retry", "a `RetryPolicy(...)`") or NO_RETRY,
-        timeout=check.timeout(options.get("timeout")),
         module=caller.module,
         file=caller.file,
         line=caller.line,
@@ -209,12 +205,6 @@ class _Check:
             return value
         self._wrong(name, value, wanted)
         return None
-
-    def timeout(self, value: Any) -> timedelta | None:
-        if value is not None and (not isinstance(value, timedelta) or value <= timedelta()):
-            self._wrong("timeout", value, "a positive `timedelta(...)`")
-            return None
-        return value
 
     def texts(self, values: Any, name: str) -> tuple[str, ...]:
         values = values if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)

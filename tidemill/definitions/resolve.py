@@ -154,7 +154,6 @@ class _Resolver:
             parameters=dict(sorted(spec.parameters.items())),
             schema=spec.schema,
             retry=spec.retry,
-            timeout=spec.timeout,
             place=self._declared.place,
         )
 

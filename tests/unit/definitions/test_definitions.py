@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -45,7 +44,7 @@ def raw_flights(context: AssetContext) -> pa.Table:
     return pa.table({"month": [context.partition_key]})
 
 
-@asset(key="bronze.flights", partitions=MONTHS, tags={"layer": "bronze", "a": "b"}, owners=["data"], timeout=timedelta(minutes=1))
+@asset(key="bronze.flights", partitions=MONTHS, tags={"layer": "bronze", "a": "b"}, owners=["data"])
 def bronze_flights(raw_flights: pa.Table) -> pa.Table:
     return raw_flights
 
@@ -66,7 +65,6 @@ def test_a_definition_knows_everything_that_was_declared() -> None:
     assert (definition.key, definition.pipeline, definition.kind, definition.group) == ("bronze.flights", "", "asset", "bronze")
     assert definition.owners == ("data",)
     assert definition.tags == {"a": "b", "layer": "bronze"}
-    assert definition.timeout == timedelta(minutes=1)
     assert definition.retry == RetryPolicy(max_attempts=1)
     assert definition.partitions is MONTHS
     assert definition.place.startswith("test_definitions.py:")
@@ -342,8 +340,6 @@ def yields() -> Any:
             "Asset `x`: `parameters` is {'a': [1]}. It must be texts, finite numbers, booleans or None by name.",
         ),
         (declare(takes_nothing, retry=3), "Asset `x`: `retry` is 3. It must be a `RetryPolicy(...)`."),
-        (declare(takes_nothing, timeout=30), "Asset `x`: `timeout` is 30. It must be a positive `timedelta(...)`."),
-        (declare(takes_nothing, timeout=timedelta()), "Asset `x`: `timeout` is datetime.timedelta(0). It must be a positive `timedelta(...)`."),
         (declare(takes_nothing, schema=["a"]), "Asset `x`: `schema` is ['a']. It must be a `pa.schema([...])`."),
         (
             declare(takes_nothing, schema=pa.schema([("a", pa.int64()), ("a", pa.int64())])),
