@@ -18,7 +18,7 @@ import pytest
 from tests.devhost.durable.rig import fresh_hub
 from tests.devhost.shell.support import running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.conformance, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 GOLDEN = Path(__file__).parent / "golden"
 PARTS = 6
