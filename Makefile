@@ -3,10 +3,13 @@
 # Programs tried in turn; the first that is new enough makes .venv. To choose one: make PYTHON=/path/to/python3 setup
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 BIN := .venv/bin
+AT_ONCE := 2
+BENCHMARKS := main_job host replay planner catalog
+BENCH ?= $(BENCHMARKS)
 CODE := tidemill orchestrators activities devhost tools pipelines function_app.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check types scan conformance bench fmt lock clean
+.PHONY: help setup run test check types scan conformance chaos differential proof bench pictures fmt lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -16,6 +19,8 @@ help: ## Print this list
 	@echo "  make run HOST=func        on Azure Functions Core Tools instead of the host in this checkout"
 	@echo "  make run JOB='flights/gold.*'   another selection of assets"
 	@echo "  make test ARGS='-k plan'  only some tests; ARGS go to pytest"
+	@echo "  make test AT_ONCE=4       on so many processes (else 2)"
+	@echo "  make bench BENCH=host     only one benchmark: $(BENCHMARKS)"
 
 setup: ## Install everything, pinned and hashed; does nothing when nothing changed
 	@for python in $(PYTHON); do \
@@ -29,7 +34,7 @@ run: setup ## Start Azurite and the local host, run the main job, stay until Ctr
 test: check scan ## Run the static checks and the scan, then the whole test-suite
 	@seed=$${PYTHONHASHSEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "PYTHONHASHSEED=$$seed (set it to repeat this run)"; \
-	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -m "not conformance" $(ARGS)
+	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -m "not conformance and not proof" -n $(AT_ONCE) --dist loadfile $(ARGS)
 
 check: setup ## Lint, format, types, import rules, lock files: seconds
 	@$(BIN)/ruff check .
@@ -44,11 +49,23 @@ types: setup ## Check the types
 scan: setup ## Scan infra/ with checkov, offline
 	@$(BIN)/python -m tools.scan
 
-conformance: setup ## Hold the local host to the recorded behaviour of the real one
-	@$(BIN)/python -m pytest tests/conformance $(ARGS)
+conformance: setup ## Hold the local host, or the one at HOST_URL, to what the real one does
+	@HOST_URL=$(HOST_URL) $(BIN)/python -m pytest tests/conformance $(ARGS)
 
-bench: setup ## Measure speed and size, with a plain Python loop beside each figure
-	@$(BIN)/python benchmarks/main_job.py $(ARGS)
+chaos: setup ## Kill host and workers 200 times over a mixed workload, and check every history
+	@$(BIN)/python -m pytest tests/chaos -m proof -s $(ARGS)
+
+differential: setup ## Compare the local host with durabletask's engine on thousands of generated orchestrations
+	@$(BIN)/python -m pytest tests/differential -m proof -s $(ARGS)
+
+proof: setup ## Every proof that takes minutes: chaos, differential, damage, readers during kills
+	@$(BIN)/python -m pytest -m proof -s $(ARGS)
+
+bench: setup ## Measure speed and size, with a plain Python loop or a peer beside each figure
+	@for each in $(BENCH); do echo "== $$each"; $(BIN)/python benchmarks/$$each.py $(ARGS) || exit 1; done
+
+pictures: setup ## Draw the pictures of docs/concepts again, from real commands
+	@$(BIN)/python -m tools.pictures
 
 fmt: setup ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -16,19 +16,19 @@ from tidemill.api.app import ApiApp
 from tidemill.api.dispatch import dispatch
 from tidemill.api.durable_engine import DurableEngine
 from tidemill.api.http import ApiRequest
-from tidemill.api.plan_summary import PlanSummaries
 from tidemill.api.route import function_names, open_templates
 from tidemill.api.routes import ROUTES
 from tidemill.execution.runtime import Runtime
 from tidemill.messages.registry import prove_registered
+from tidemill.quick_replay import quicken_replay
 from tidemill.settings import Settings
 
 prove_registered(ACTIVITIES, ORCHESTRATORS)
+quicken_replay()
 logging.getLogger("azure").setLevel(logging.WARNING)  # the SDK reports every request at info
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)  # a key for every route, except where a route says otherwise
 runtime = Runtime.from_settings(Settings.from_environment(os.environ, project=Path(__file__).resolve().parent))
-plans = PlanSummaries()
 
 OPEN = open_templates(ROUTES)
 
@@ -53,7 +53,7 @@ def add_route(name, template):
     @app.durable_client_input(client_name="client")
     async def answer(req: func.HttpRequest, client) -> func.HttpResponse:
         request = ApiRequest.of(req.method, req.url, query=req.params, headers=req.headers, body=req.get_body())
-        reply = await dispatch(ApiApp(runtime=runtime, engine=DurableEngine(client), plans=plans), request)
+        reply = await dispatch(ApiApp(runtime=runtime, engine=DurableEngine(client)), request)
         return func.HttpResponse(reply.body, status_code=reply.status, headers=dict(reply.headers), mimetype=reply.media_type)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from devhost.durable.extension import DurableExtension
@@ -25,7 +26,7 @@ from devhost.storage.account import StorageAccount
 from devhost.storage.errors import BadConnectionString, StorageError, StorageUnavailable
 from devhost.triggers.base import Trigger
 from devhost.triggers.bindings import BlobInput, BlobOutput, QueueOutput
-from devhost.triggers.listeners import make_triggers
+from devhost.triggers.listeners import make_triggers, trigger_problem
 from devhost.web import WebReply, WebRequest
 
 _STORAGE_PATIENCE_SECONDS = 4.0
@@ -51,6 +52,11 @@ class Background:
     def outputs(self) -> dict[str, OutputBinding]:
         """Writers of out-bindings, by binding type."""
         return {"blob": BlobOutput(self), "queue": QueueOutput(self)}
+
+    def examine(self, functions: Sequence[FunctionMetadata]) -> tuple[FunctionMetadata, ...]:
+        """The functions, those whose listener cannot be made with the reason among their errors."""
+        problems = {f.name: problem for f in functions if not f.errors and (problem := trigger_problem(self, f)) is not None}
+        return tuple(replace(f, errors=(problems[f.name],)) if f.name in problems else f for f in functions)
 
     def connect(
         self, functions: Sequence[FunctionMetadata], executor: FunctionExecutor, *, keys: Keys, port: int, is_durable: bool
@@ -79,7 +85,7 @@ class Background:
             functions=functions,
             invoker=self.executor,
             storage=self.account(self.settings.connection(durable.connection_setting, "the durable functions of the app")),
-            public_base=f"http://localhost:{port}",
+            public_base=self.settings.public_base(port),
             system_key=keys.system_key(DURABLE_SYSTEM_KEY),
             log=logging.getLogger("Host.Triggers.DurableTask"),
         )
@@ -121,6 +127,11 @@ class Background:
             raise StartError(str(error), EXIT_HUB) from None
         except (StorageUnavailable, StorageError) as error:
             raise StartError(f"Storage could not be set up: {error}", EXIT_STORAGE) from None
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong at the moment, a sentence each."""
+        return self.durable.problems if self.durable is not None else []
 
     async def check_storage(self, connection: str | None = None) -> None:
         """Asks every account, and the one of `connection`, for a sign of life.

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from devhost.document import Document
 from devhost.durable.names import BadHubName
 from devhost.durable.settings import BadSetting, DurableSettings
 from devhost.errors import StartError
@@ -28,7 +29,6 @@ from devhost.triggers.listeners import make_triggers
 from devhost.worker_process import WorkerLaunch
 
 _DURABLE_NAMES = {"orchestrationTrigger": "orchestrator", "activityTrigger": "activity", "entityTrigger": "entity"}
-_RETRYABLE = {"timerTrigger", "eventHubTrigger", "kafkaTrigger", "cosmosDBTrigger"}
 _CONFIGURATION_ERRORS = (SettingsError, BadTemplate, BadSetting, BadHubName, BadConnectionString)
 
 
@@ -56,19 +56,21 @@ class _Bindings:
         return self.account(self.settings.connection(binding.get("connection"), place))
 
 
-async def check_app(app_dir: Path, environment: Mapping[str, str], *, python: str | None = None) -> tuple[list[Finding], int]:
+async def check_app(
+    app_dir: Path, environment: Mapping[str, str], *, python: str | None = None, load_seconds: float = 60.0
+) -> tuple[list[Finding], int]:
     """All findings about an app, and how many functions it has.
 
     Raises:
         StartError: the settings files cannot be read, so that nothing further can be looked at.
     """
-    from devhost.job_host import default_python, worker_environment
+    from devhost.job_host import worker_environment
 
     try:
         settings = load_settings(app_dir, environment)
     except SettingsError as error:
         raise StartError(str(error)) from None
-    pool = WorkerPool(WorkerLaunch(app_dir, worker_environment(settings, 7071), python or default_python()))
+    pool = WorkerPool(WorkerLaunch(app_dir, worker_environment(settings, 7071), python or sys.executable, load_seconds))
     try:
         await pool.start()
     except AppLoadError as error:
@@ -85,13 +87,7 @@ def _function_findings(functions: Sequence[FunctionMetadata], settings: HostSett
         yield from (Finding("error", function.name, text) for text in function.errors)
         yield from (Finding("warning", function.name, text) for text in function.warnings)
         try:
-            policy = RetryPolicy.of(function)
-            if policy is not None and function.kind not in _RETRYABLE:
-                yield Finding(
-                    "warning",
-                    function.name,
-                    f"retry policies are not supported for a {function.kind}; the real host warns and may ignore it",
-                )
+            RetryPolicy.of(function)
             if function.kind == "httpTrigger" and not function.errors:
                 make_route(function, settings.http.route_prefix)
             make_triggers(host, [function])
@@ -110,6 +106,13 @@ def _app_findings(functions: Sequence[FunctionMetadata], settings: HostSettings)
         try:
             durable = DurableSettings.from_host_json(settings.durable_task, settings.environment)
             settings.connection(durable.connection_setting, "extensions.durableTask")
+            backend = _backend(settings)
+            if backend.lower() not in {"", "azurestorage"}:
+                yield Finding(
+                    "warning",
+                    None,
+                    f"host.json: extensions.durableTask.storageProvider.type is {backend!r}, but this host keeps its state in Azure Storage",
+                )
         except _CONFIGURATION_ERRORS as error:
             yield Finding("error", None, str(error))
     if not settings.storage_connection and any(function.kind != "httpTrigger" for function in functions):
@@ -128,6 +131,11 @@ def _app_findings(functions: Sequence[FunctionMetadata], settings: HostSettings)
             taken.setdefault(key, function.name)
 
 
+def _backend(settings: HostSettings) -> str:
+    durable_task = Document(settings.host_json, "host.json").section("extensions").section("durableTask")
+    return durable_task.section("storageProvider").text("type", default="")
+
+
 class _Nobody:
     """An invoker for looking only."""
 
@@ -135,9 +143,9 @@ class _Nobody:
         raise AssertionError(f"a check runs no function, not even {invocation.function}")
 
 
-async def run_check(app_dir: Path, environment: Mapping[str, str], *, as_json: bool, python: str | None) -> int:
+async def run_check(app_dir: Path, environment: Mapping[str, str], *, as_json: bool, python: str | None, load_seconds: float) -> int:
     """Prints the findings; 1 when there is an error among them."""
-    findings, count = await check_app(app_dir, environment, python=python)
+    findings, count = await check_app(app_dir, environment, python=python, load_seconds=load_seconds)
     errors = [finding for finding in findings if finding.severity == "error"]
     if as_json:
         json.dump({"functions": count, "findings": [asdict(finding) for finding in findings]}, sys.stdout, indent=2)

@@ -32,12 +32,15 @@ def build_parser() -> argparse.ArgumentParser:
     start.add_argument("--verbose", action="store_true", help="log every invocation and the host's own steps")
     start.add_argument("--watch", action="store_true", help="reload when a source or settings file changes")
     start.add_argument("--ready-file", type=Path, metavar="PATH", help='write {"port", "pid", "rpc_port"} here once the host is ready')
-    start.add_argument("--python", metavar="INTERPRETER", help="interpreter of the app's environment (default: this one)")
+    start.add_argument(
+        "--worker-memory", type=_megabytes, metavar="MB", help="replace a worker that occupies more, once its calls are finished"
+    )
+    _worker_arguments(start)
 
     check = commands.add_parser("check", help="load the app and report everything the real host would refuse")
     _app_argument(check)
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
-    check.add_argument("--python", metavar="INTERPRETER", help="interpreter of the app's environment (default: this one)")
+    _worker_arguments(check)
 
     from devhost.instances import add_instances_parser
 
@@ -47,6 +50,29 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _app_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--app", type=Path, default=Path(), metavar="DIR", help="the app's folder (default: the current one)")
+
+
+def _worker_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--python", metavar="INTERPRETER", help="interpreter of the app's environment (default: this one)")
+    parser.add_argument(
+        "--load-timeout", type=_seconds, default=60.0, metavar="SECONDS", help="how long the app may take to load (default: 60)"
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 0.1 to 3600 seconds")
+    return seconds
+
+
+def _megabytes(text: str) -> int:
+    if not text.isdecimal() or int(text) < 32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of megabytes, 32 or more")
+    return int(text)
 
 
 def _port(text: str) -> int:
@@ -63,13 +89,19 @@ def _positive(text: str) -> int:
 
 def _start(arguments: argparse.Namespace) -> int:
     from devhost.host import Host, HostOptions
+    from devhost.job_host import WorkerOptions
 
     given = os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT", "")
     workers = arguments.workers or (int(given) if given.isdecimal() and 1 <= int(given) <= 64 else 1)
     options = HostOptions(
         app_dir=arguments.app.resolve(),
         port=arguments.port,
-        workers=workers,
+        workers=WorkerOptions(
+            count=workers,
+            python=arguments.python or sys.executable,
+            load_seconds=arguments.load_timeout,
+            memory_mb=arguments.worker_memory,
+        ),
         storage=arguments.storage,
         enable_auth=arguments.enable_auth,
         json_logs=arguments.json_logs,
@@ -77,7 +109,6 @@ def _start(arguments: argparse.Namespace) -> int:
         watch=arguments.watch,
         keys_file=arguments.keys,
         ready_file=arguments.ready_file,
-        python=arguments.python,
         cors=arguments.cors,
     )
 
@@ -91,7 +122,9 @@ def _start(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from devhost.check import run_check
 
-    return asyncio.run(run_check(arguments.app.resolve(), os.environ, as_json=arguments.json, python=arguments.python))
+    return asyncio.run(
+        run_check(arguments.app.resolve(), os.environ, as_json=arguments.json, python=arguments.python, load_seconds=arguments.load_timeout)
+    )
 
 
 def _instances(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ import random
 import signal
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from devhost.banner import print_functions
@@ -20,7 +20,7 @@ from devhost.errors import EXIT_HUB, EXIT_PORT, StartError
 from devhost.http.app import call_web_hook
 from devhost.http.message import Reply, Request
 from devhost.http.server import HttpServer
-from devhost.job_host import JobHost, default_python
+from devhost.job_host import JobHost, WorkerOptions
 from devhost.jsonc import SettingsError
 from devhost.keys import Keys
 from devhost.logs import configure_logging
@@ -41,7 +41,7 @@ class HostOptions:
     app_dir: Path
     port: int | None = None
     """0 picks a free one; None takes local.settings.json's, else 7071."""
-    workers: int = 1
+    workers: WorkerOptions = field(default_factory=WorkerOptions)
     storage: str | None = None
     enable_auth: bool = False
     json_logs: bool = False
@@ -49,7 +49,6 @@ class HostOptions:
     watch: bool = False
     keys_file: Path | None = None
     ready_file: Path | None = None
-    python: str | None = None
     cors: str | None = None
     """Origins separated by commas, in place of local.settings.json's."""
 
@@ -154,8 +153,7 @@ class Host:
     def _new_job_host(self, settings: HostSettings) -> JobHost:
         options = self._options
         return JobHost(
-            settings, port=self._port, keys=self._keys, enable_auth=options.enable_auth, workers=options.workers,
-            python=options.python or default_python(),
+            settings, port=self._port, keys=self._keys, enable_auth=options.enable_auth, workers=options.workers
         )  # fmt: skip
 
     # Requests
@@ -226,7 +224,9 @@ class Host:
             lost = asyncio.ensure_future(job_host.hub_lost())
             await asyncio.wait({lost}, timeout=5)
             if lost.done():
-                self._failure = StartError("Another host has taken the task hub of this one; stopping.", EXIT_HUB)
+                self._failure = StartError(
+                    "The task hub of this host is another's now, or gone (the error above says which); stopping.", EXIT_HUB
+                )
                 self._stop.set()
             lost.cancel()
 

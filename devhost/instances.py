@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ from devhost.errors import StartError
 from devhost.timeline import timeline
 
 _TIMEOUT_SECONDS = 30
+_SET_ASIDE = re.compile(r"instance '(?P<id>.*?)' is set aside: (?P<reason>.*)", re.DOTALL)
 _COLUMNS = ("instanceId", "name", "runtimeStatus", "createdTime", "lastUpdatedTime")
 
 
@@ -56,8 +58,20 @@ class ManagementApi:
         Raises:
             StartError: nobody answers there, or the key is refused.
         """
+        return self._send(method, self._base + path, query, headers)
+
+    def set_aside(self) -> dict[str, str]:
+        """Instance id → why the host has given it up. Empty too when the host does not say: it may ask for another key."""
+        try:
+            _, _, status = self._send("GET", self._host.rstrip("/") + "/admin/host/status", {})
+        except StartError:
+            return {}
+        told = status.get("errors", []) if isinstance(status, dict) else []
+        return {found["id"]: found["reason"] for text in told if (found := _SET_ASIDE.fullmatch(str(text)))}
+
+    def _send(self, method: str, url: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> tuple[int, Message, Any]:
         given = {**query, **({"code": self._key} if self._key else {})}
-        request = urllib.request.Request(f"{self._base}{path}?{urlencode(given)}", method=method, headers=dict(headers or {}))  # noqa: S310
+        request = urllib.request.Request(f"{url}?{urlencode(given)}", method=method, headers=dict(headers or {}))  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as reply:  # noqa: S310 - the user's own --url
                 return reply.status, reply.headers, _body(reply.read())
@@ -106,17 +120,26 @@ def _list(api: ManagementApi, arguments: argparse.Namespace) -> int:
     found = sorted(found, key=lambda item: str(item["createdTime"]), reverse=True)[: arguments.top]
     if arguments.json:
         return _print_json(found)
+    aside = api.set_aside()
     rows = [[str(item.get(column) or "") for column in _COLUMNS] for item in found]
+    for row in rows:
+        row[2] += " (set aside)" if row[0] in aside else ""
     titles = ["INSTANCE", "NAME", "STATUS", "CREATED", "UPDATED"]
     widths = [max(len(row[index]) for row in [titles, *rows]) for index in range(len(titles))]
     for row in [titles, *rows]:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    for instance, reason in aside.items():
+        sys.stdout.write(f"\n{instance} is set aside until the host starts anew: {reason}\n")
     return 0
 
 
 def _show(api: ManagementApi, arguments: argparse.Namespace) -> int:
     query = {"showHistory": "true", "showHistoryOutput": "true"}
-    status, _, instance = api.call("GET", f"/instances/{quote(arguments.id, safe='')}", query)
+    path = f"/instances/{quote(arguments.id, safe='')}"
+    status, _, instance = api.call("GET", path, query)
+    unreadable = instance.get("ExceptionMessage") if status >= 400 and isinstance(instance, dict) else None
+    if unreadable:  # the status may be had without the history
+        status, _, instance = api.call("GET", path, {})
     if status == 404:
         raise StartError(f"There is no instance {arguments.id!r}; `devhost instances list` shows those there are.")
     if not isinstance(instance, dict) or "runtimeStatus" not in instance:
@@ -125,6 +148,10 @@ def _show(api: ManagementApi, arguments: argparse.Namespace) -> int:
         return _print_json(instance)
     for line in timeline(instance):
         sys.stdout.write(line + "\n")
+    if unreadable:
+        sys.stdout.write(f"  The history cannot be shown: {unreadable}\n")
+    if (reason := api.set_aside().get(arguments.id)) is not None:
+        sys.stdout.write(f"  SET ASIDE until the host starts anew: {reason}\n")
     return 0
 
 

@@ -58,6 +58,8 @@ class Invocation:
     max_retry_count: int = 0
     retry_failure: Failed | None = None
     """How the attempt before this one failed, in a retry."""
+    lost_a_worker: bool = False
+    """Whether a worker has ended under this call before: it may be the reason. Known to the host alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import platform
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devhost.errors import StartError
@@ -43,17 +44,31 @@ def is_durable(functions: tuple[FunctionMetadata, ...]) -> bool:
     return any(f.kind in _DURABLE_KINDS or any(b["type"] == "durableClient" for b in f.bindings) for f in functions)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What the command line says about workers."""
+
+    count: int = 1
+    python: str = sys.executable
+    """The interpreter they run in; by default that of the active virtual environment."""
+    load_seconds: float = 60.0
+    """How long one may take to load the app."""
+    memory_mb: int | None = None
+    """A worker that occupies more is replaced; None is without limit."""
+
+
 class JobHost:
     """An app, from its settings to its running listeners."""
 
-    def __init__(self, settings: HostSettings, *, port: int, keys: Keys, enable_auth: bool, workers: int, python: str) -> None:
+    def __init__(self, settings: HostSettings, *, port: int, keys: Keys, enable_auth: bool, workers: WorkerOptions) -> None:
         self.settings = settings
         self._port = port
         self._keys = keys
         self._enable_auth = enable_auth
         self._background: Background | None = None
-        launch = WorkerLaunch(settings.app_dir, worker_environment(settings, port), python)
-        self.pool = WorkerPool(launch, size=workers, timeout_seconds=settings.function_timeout)
+        launch = WorkerLaunch(settings.app_dir, worker_environment(settings, port), workers.python, workers.load_seconds)
+        memory = None if workers.memory_mb is None else workers.memory_mb << 20
+        self.pool = WorkerPool(launch, size=workers.count, timeout_seconds=settings.function_timeout, memory_bytes=memory)
         self.functions: tuple[FunctionMetadata, ...] = ()
         """All functions of the app, those in error among them."""
         self.web: WebApp
@@ -102,16 +117,23 @@ class JobHost:
             self._background = _new_background(self.settings)
         await started
         self.functions = examine(self.pool.functions, self.settings)
-        router = Router(self.functions, self.settings.http.route_prefix)
         if self._background is None and any(b["type"] not in {"httpTrigger", "http"} for f in self.running_functions for b in f.bindings):
             self._background = _new_background(self.settings)
         background = self._background
+        if background is not None:
+            self.functions = background.examine(self.functions)
+        router = Router(self.functions, self.settings.http.route_prefix)
         self.executor = FunctionExecutor(
             self.pool, self.functions, inputs=background.inputs if background else {}, outputs=background.outputs if background else {}
         )
         authorization = Authorization(self._keys, enabled=self._enable_auth)
         admin = AdminApi(
-            settings=self.settings, functions=self.functions, executor=self.executor, authorization=authorization, keys=self._keys
+            settings=self.settings,
+            functions=self.functions,
+            executor=self.executor,
+            authorization=authorization,
+            keys=self._keys,
+            problems=lambda: background.problems if background else [],
         )
         self.web = WebApp(
             router=router,
@@ -181,10 +203,5 @@ def worker_environment(settings: HostSettings, port: int) -> dict[str, str]:
         "FUNCTIONS_WORKER_RUNTIME_VERSION": ".".join(platform.python_version_tuple()[:2]),
         "FUNCTIONS_EXTENSION_VERSION": "~4",
     }
-    fixed = {"WEBSITE_HOSTNAME": f"localhost:{port}", "AzureWebJobsScriptRoot": str(settings.app_dir)}
+    fixed = {"WEBSITE_HOSTNAME": settings.host_name(port), "AzureWebJobsScriptRoot": str(settings.app_dir)}
     return defaults | dict(settings.environment) | fixed
-
-
-def default_python() -> str:
-    """The interpreter workers run in: that of the active virtual environment."""
-    return sys.executable

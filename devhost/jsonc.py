@@ -14,6 +14,10 @@ class SettingsError(Exception):
     """A setting or a settings file that cannot be used; the text names the place and what was expected."""
 
 
+class MissingConnection(SettingsError):
+    """A connection string that no app setting holds: without it the host does not start."""
+
+
 def strip_comments(text: str) -> str:
     """Blanks out `//` and `/* */` comments outside strings; lines and columns stay where they were."""
 

@@ -13,6 +13,8 @@ from devhost.settings import HostSettings
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE)
 _BINDING_NAME = re.compile(r"(?!.*__)[a-zA-Z_][a-zA-Z0-9_]{0,127}|\$return")
 
+_RETRYABLE = {"timerTrigger", "eventHubTrigger", "kafkaTrigger", "cosmosDBTrigger"}
+
 SUPPORTED = {
     "httpTrigger", "http", "timerTrigger", "queueTrigger", "queue", "blobTrigger", "blob",
     "orchestrationTrigger", "activityTrigger", "entityTrigger", "durableClient",
@@ -34,8 +36,15 @@ def examine(functions: Iterable[FunctionMetadata], settings: HostSettings) -> tu
             errors += _route_errors(function, routes)
             if not errors:
                 routes.append(function)
-        examined.append(replace(function, errors=tuple(errors), disabled=settings.is_disabled(function.name)))
+        warnings = (*function.warnings, *_retry_warnings(function))
+        examined.append(replace(function, errors=tuple(errors), warnings=warnings, disabled=settings.is_disabled(function.name)))
     return tuple(examined)
+
+
+def _retry_warnings(function: FunctionMetadata) -> list[str]:
+    if not function.retry or function.kind in _RETRYABLE:
+        return []
+    return [f"retry policies are not supported for a {function.kind}; the real host warns and may ignore it"]
 
 
 def _name_errors(function: FunctionMetadata) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from devhost.document import Document
-from devhost.jsonc import SettingsError, json_type, read_json_object
+from devhost.jsonc import MissingConnection, SettingsError, json_type, read_json_object
 
 DEFAULT_PORT = 7071
 _OVERRIDE_PREFIX = "AzureFunctionsJobHost__"
@@ -97,6 +97,15 @@ class HostSettings:
         number = int.from_bytes(hashlib.sha256(str(self.app_dir).encode()).digest()[:4], "big")
         return f"{machine[:20]}-{number}"[:32]
 
+    def host_name(self, port: int) -> str:
+        """`WEBSITE_HOSTNAME`: what the environment says, else this machine and port."""
+        return self.environment.get("WEBSITE_HOSTNAME") or f"localhost:{port}"
+
+    def public_base(self, port: int) -> str:
+        """Where web hooks are reached, by the real host's rule: plain HTTP only for `localhost:` and a port."""
+        name = self.host_name(port)
+        return f"{'http' if name.startswith('localhost:') else 'https'}://{name}"
+
     def is_disabled(self, function_name: str) -> bool:
         return self.environment.get(f"AzureWebJobs.{function_name}.Disabled", "").lower() in {"true", "1"}
 
@@ -121,14 +130,14 @@ class HostSettings:
         """The connection string behind a binding's `connection`: the setting of that name, with or without the prefix `AzureWebJobs`.
 
         Raises:
-            SettingsError: there is none.
+            MissingConnection: there is none.
         """
         setting = name or "AzureWebJobsStorage"
         candidates = (f"AzureWebJobs{setting}", setting, f"ConnectionStrings__{setting}", f"ConnectionStrings:{setting}")
         for candidate in candidates:
             if found := self.environment.get(candidate):
                 return found
-        raise SettingsError(
+        raise MissingConnection(
             f"{place}: the app setting {setting}, a storage connection string, is not set; "
             "UseDevelopmentStorage=true stands for Azurite on its usual ports"
         )

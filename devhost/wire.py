@@ -18,6 +18,7 @@ from devhost.invocation import Datum, Failed, HttpRequestData, HttpResponseData,
 
 _LENGTHS = struct.Struct("!II")
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
+_decode_json = json.JSONDecoder().decode
 
 Header = dict[str, Any]
 
@@ -104,7 +105,7 @@ class FrameDecoder:
             if len(buffer) < end:
                 break
             start = position + _LENGTHS.size
-            header = json.loads(buffer[start : start + head])
+            header = _decode_json(buffer[start : start + head].decode())
             content = bytes(buffer[start + head : end])
             position = end
             yield FrameReader(header, content)

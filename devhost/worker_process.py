@@ -22,6 +22,9 @@ from devhost.wire import FrameDecoder, FrameReader, call_frame, plain_frame, rea
 _ENTRY = Path(__file__).parent / "worker" / "__main__.py"
 _console = logging.getLogger("Host.Function.Console")
 _LINE_LIMIT = 1 << 20
+_RETIRE_POLL_SECONDS = 0.1
+_SILENCE_SECONDS = 5.0
+"""How long after the limit a worker is given to say where its app hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class WorkerLaunch:
     environment: Mapping[str, str]
     """The whole environment of the process."""
     python: str = sys.executable
+    load_seconds: float = 60.0
+    """How long a worker may take to load the app."""
 
 
 class WorkerProcess(asyncio.Protocol):
@@ -54,9 +59,12 @@ class WorkerProcess(asyncio.Protocol):
         self._process: asyncio.subprocess.Process | None = None
         self._calls: dict[int, asyncio.Future[Succeeded | Failed]] = {}
         self._next_number = 0
+        self._unsent: list[bytes] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._writable = asyncio.Event()
         self._writable.set()
+        self._limit: asyncio.TimerHandle | None = None
+        self._load_seconds = 0.0
         self.index: asyncio.Future[WorkerIndex] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
         self.exit_code: int | None = None
@@ -83,7 +91,7 @@ class WorkerProcess(asyncio.Protocol):
         ours.setblocking(False)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                launch.python, str(_ENTRY), str(theirs.fileno()), str(launch.app_dir),
+                launch.python, str(_ENTRY), str(theirs.fileno()), str(launch.app_dir), str(launch.load_seconds),
                 cwd=launch.app_dir, env={**launch.environment, "PYTHONUNBUFFERED": "1"}, pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_LIMIT, start_new_session=True,
@@ -95,6 +103,8 @@ class WorkerProcess(asyncio.Protocol):
             theirs.close()
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: self, sock=ours)
+        self._limit = loop.call_later(launch.load_seconds + _SILENCE_SECONDS, self._stuck, "")
+        self._load_seconds = launch.load_seconds
         process = self._process
         assert process.stdout is not None
         assert process.stderr is not None
@@ -143,10 +153,26 @@ class WorkerProcess(asyncio.Protocol):
         elif kind == "ready":
             if not self.index.done():
                 self.index.set_result(_read_index(header))
+        elif kind == "stuck":
+            self._stuck(header["where"])
         else:
             call = self._calls.pop(header["n"], None)
             if call is not None and not call.done():
                 call.set_result(read_outcome(frame))
+
+    def _stuck(self, where: str) -> None:
+        """Gives up on an app that has not loaded in time."""
+        if self.index.done():
+            return
+        place = f"it is at {where}" if where else "and does not say where it is: a library holds the interpreter"
+        self.index.set_exception(
+            WorkerLost(
+                f"the app has not finished loading after {self._load_seconds:g} s; {place}. What waits belongs into a function, not into a "
+                "module; --load-timeout SECONDS allows more time"
+            )
+        )
+        self.index.exception()  # somebody may have stopped waiting
+        self.kill()
 
     # Calls
 
@@ -163,11 +189,22 @@ class WorkerProcess(asyncio.Protocol):
         number = self._next_number = self._next_number + 1
         answer: asyncio.Future[Succeeded | Failed] = asyncio.get_running_loop().create_future()
         self._calls[number] = answer
-        self._transport.write(call_frame(number, invocation))
+        self._write(call_frame(number, invocation))
         try:
             return await answer
         finally:
             self._calls.pop(number, None)
+
+    def _write(self, frame: bytes) -> None:
+        """Sends a frame together with the others of this turn of the loop: waking the worker up is what costs."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(frame)
+
+    def _flush(self) -> None:
+        frames, self._unsent = self._unsent, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def _fail_calls(self) -> None:
         for call in list(self._calls.values()):
@@ -176,13 +213,28 @@ class WorkerProcess(asyncio.Protocol):
 
     # The end
 
+    async def retire(self, grace_seconds: float) -> None:
+        """Waits until its last call is finished, then stops it."""
+        while self._calls and not self.ended.is_set():  # noqa: ASYNC110 (rare; an event for it would be set at the end of every call)
+            await asyncio.sleep(_RETIRE_POLL_SECONDS)
+        await self.stop(grace_seconds)
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory it occupies; 0 when the system does not say."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError, ValueError):
+            return 0
+
     async def stop(self, grace_seconds: float) -> None:
         """Asks the worker to leave, and kills it when it does not."""
         self.is_stopping = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(plain_frame({"k": "stop"}))
         try:
-            await asyncio.wait_for(self.ended.wait(), grace_seconds)
+            async with asyncio.timeout(grace_seconds):
+                await self.ended.wait()
         except TimeoutError:
             self.kill()
             await self.ended.wait()
@@ -196,6 +248,8 @@ class WorkerProcess(asyncio.Protocol):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _end(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
         if self._transport is not None:
             self._transport.close()
         self._fail_calls()

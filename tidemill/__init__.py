@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tidemill.definitions.assets import AssetDefinition, AssetSpec, Input
     from tidemill.definitions.collect import load_definitions
+    from tidemill.definitions.columns import Derives
     from tidemill.definitions.context import AssetContext, Output
     from tidemill.definitions.decorators import asset, external_asset, sql_asset
     from tidemill.definitions.definitions import Definitions
+    from tidemill.definitions.groups import Group
     from tidemill.definitions.mappings import AllPartitions, DimensionMapping, IdentityMapping, PartitionMapping, TimeRollUp
     from tidemill.definitions.partitions import (
         DailyPartitions,
@@ -38,7 +40,9 @@ __all__ = [
     "DailyPartitions",
     "DefinitionError",
     "Definitions",
+    "Derives",
     "DimensionMapping",
+    "Group",
     "HourlyPartitions",
     "IdentityMapping",
     "Input",
@@ -68,7 +72,9 @@ _HOMES = {
     "DailyPartitions": "tidemill.definitions.partitions",
     "DefinitionError": "tidemill.errors",
     "Definitions": "tidemill.definitions.definitions",
+    "Derives": "tidemill.definitions.columns",
     "DimensionMapping": "tidemill.definitions.mappings",
+    "Group": "tidemill.definitions.groups",
     "HourlyPartitions": "tidemill.definitions.partitions",
     "IdentityMapping": "tidemill.definitions.mappings",
     "Input": "tidemill.definitions.assets",

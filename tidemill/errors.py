@@ -147,6 +147,12 @@ class RunFenced(TidemillError):
     code = "run-canceled"
 
 
+class NotTrusted(TidemillError):
+    """Snapshots of this branch are signed, and this deployment has no key that may sign them."""
+
+    code = "not-trusted"
+
+
 class MessageError(TidemillError):
     """A stored message this deployment cannot read: a deployment mistake."""
 

@@ -7,12 +7,14 @@
 | `TIDEMILL_BRANCH` | the branch the app reads and commits to | `main` |
 | `TIDEMILL_PROJECT` | the folder that holds `pipelines/` | the app's own folder |
 | `TIDEMILL_CACHE_MB` | memory for decoded inputs in a worker, in MB | `64` |
+| `TIDEMILL_SIGNING_KEY` | the private key that signs what is committed, where a branch asks for that: a file, its text (PEM), or 64 hex digits; a secret | none |
+| `TIDEMILL_PRICES` | what is paid on Azure, for predictions: `name=value` pairs joined by commas, such as `currency=EUR,gb_second=0.000029`; names are `currency`, `gb_second`, `million_executions`, `ten_thousand_writes`, `ten_thousand_reads`, `memory_gb` | list prices in USD |
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tidemill.errors import SettingsError
@@ -27,6 +29,10 @@ class Settings:
     branch: str
     project: Path
     cache_bytes: int
+    prices: str = ""
+    """What is paid instead of the list prices; empty: the list prices."""
+    signing_key: str = field(default="", repr=False)
+    """Names or holds a private key; empty: nothing can be signed. Never shown."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, project: Path) -> Settings:
@@ -59,4 +65,6 @@ class Settings:
             branch=environment.get("TIDEMILL_BRANCH") or "main",
             project=Path(environment.get("TIDEMILL_PROJECT") or project),
             cache_bytes=int(cache) * 1_000_000,
+            prices=environment.get("TIDEMILL_PRICES") or "",
+            signing_key=environment.get("TIDEMILL_SIGNING_KEY") or "",
         )

@@ -1,7 +1,7 @@
 """The lock files: make them (`python -m tools.locks update`), and prove without a network that they fit pyproject.toml (`check`).
 
 `requirements.lock` holds everything for work in a checkout. `requirements.txt` is the part that Azure's remote build installs next to
-function_app.py: the core and the extras `azure`, `flights` and `lineage`, at the very same versions and hashes, and what only pip needs (`DEPLOYED_ONLY`). Locks carry hashes and no registry address.
+function_app.py: the core and the extras `azure`, `flights`, `lineage` and `signing`, at the very same versions and hashes, and what only pip needs (`DEPLOYED_ONLY`). Locks carry hashes and no registry address.
 
 How the check works with no resolver at hand: the installed packages know their own requirements. Walking them from what pyproject.toml asks
 for, under this machine's markers, must reach exactly the packages that the lock would install here, at the locked versions.
@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 from tools.bootstrap import Checkout, uv_environment
 
 ROOT = Path(__file__).resolve().parent.parent
-DEPLOYED_EXTRAS = ("azure", "flights", "lineage")
+DEPLOYED_EXTRAS = ("azure", "flights", "lineage", "signing")
 DEPLOYED_ONLY = frozenset({"pandas", "numpy"})
 """Asked for by packages, overridden in a checkout (see `[tool.uv]` in pyproject.toml), and needed in requirements.txt, since pip cannot override."""
 COMPILE = (

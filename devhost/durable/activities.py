@@ -23,6 +23,15 @@ from devhost.functions import FunctionMetadata
 from devhost.invocation import Datum, Failed, Invocation, Invoker, JsonText, TimedOut, WorkerLost
 
 _LONGEST_DELAY: Final = 600.0
+_LIBRARY_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent")
+"""What the HTTP library would add to a request by itself; the real host's adds nothing."""
+_CONTENT_HEADERS: Final = frozenset(
+    {
+        *("allow", "content-disposition", "content-encoding", "content-language", "content-length", "content-location", "content-md5"),
+        *("content-range", "content-type", "expires", "last-modified"),
+    }
+)
+"""Headers that .NET counts to the content of a reply; they do not reach the orchestrator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Activities:
         self._done = done
         self._log = log
         self._waiting: deque[ActivityCall] = deque()
-        self._known: set[tuple[str, str, int]] = set()
+        self._known: set[ActivityCall] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = 0
         self._stopped = False
@@ -79,8 +88,8 @@ class Activities:
 
     def submit(self, call: ActivityCall) -> None:
         """Queues a call; one that is queued or running already is not queued again."""
-        if call.key not in self._known:
-            self._known.add(call.key)
+        if call not in self._known:
+            self._known.add(call)
             self._waiting.append(call)
             self._fill()
 
@@ -108,7 +117,7 @@ class Activities:
         try:
             while True:
                 try:
-                    event = await self._invoke(call)
+                    event = await self._invoke(call, lost_a_worker=attempt > 0)
                     break
                 except WorkerLost as lost:
                     delay = min(2.0**attempt, _LONGEST_DELAY)
@@ -129,7 +138,7 @@ class Activities:
         finally:
             if holds_slot:
                 self._release()
-        self._known.discard(call.key)
+        self._known.discard(call)
         self._done(call, event)
 
     async def _slot(self) -> None:
@@ -142,7 +151,7 @@ class Activities:
         self._running -= 1
         self._fill()
 
-    async def _invoke(self, call: ActivityCall) -> Event:
+    async def _invoke(self, call: ActivityCall, *, lost_a_worker: bool) -> Event:
         if call.name == HTTP_ACTIVITY:
             return await self._call_http(call)
         function = self._functions.get(call.name.lower())
@@ -153,11 +162,12 @@ class Activities:
             arguments=self._arguments(function, call.input),
             invocation_id=str(uuid.uuid4()),
             instance_id=call.instance_id,
+            lost_a_worker=lost_a_worker,
         )
         try:
             result = await self._invoker.invoke(invocation)
         except TimedOut as late:
-            return task_failed_in_host(call.task_id, call.name, f" {str(late) or 'Timeout value was exceeded by function.'}")
+            return task_failed_in_host(call.task_id, call.name, str(late) or "Timeout value was exceeded by function.")
         if isinstance(result, Failed):
             return task_failed(call.task_id, call.name, result)
         try:
@@ -173,25 +183,32 @@ class Activities:
             return task_failed_in_host(call.task_id, call.name, "Managed identity tokens are not available on this host.")
         headers = {name: value for name, value in (request.get("headers") or {}).items() if value is not None}
         content = request.get("content")
-        if content is not None and not any(name.lower() == "content-type" for name in headers):
+        media_type = next((str(value) for name, value in headers.items() if name.lower() == "content-type"), "")
+        if "multipart" in media_type:
+            return task_failed_in_host(call.task_id, call.name, "Multipart content is not supported with CallHttpAsync.")
+        if content is not None and not media_type:
             headers["Content-Type"] = "text/plain; charset=utf-8"
         if self._http is None:
-            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=100))
+            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=100), skip_auto_headers=_LIBRARY_HEADERS)
         try:
             async with self._http.request(
                 request["method"], request["uri"], headers=headers, data=content, allow_redirects=True
             ) as response:
                 if (response.content_type or "").startswith("multipart/"):
                     return task_failed_in_host(call.task_id, call.name, "Multipart responses are not supported.")
-                found = {
-                    "headers": {name: ", ".join(response.headers.getall(name)) for name in response.headers},
-                    "content": await response.text(),
-                }
+                found = {"headers": _shown_headers(response), "content": await response.text()}
                 return Event(
                     Kind.TaskCompleted, {"TaskScheduledId": call.task_id, "Result": dumps({"statusCode": response.status, **found})}
                 )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
             return task_failed_in_host(call.task_id, call.name, f"{str(problem) or type(problem).__name__}")
+
+
+def _shown_headers(response: aiohttp.ClientResponse) -> dict[str, str | list[str]]:
+    """A reply's headers as the orchestrator gets them: a text each, a list for one that came several times."""
+    names = [name for name in dict.fromkeys(response.headers) if name.lower() not in _CONTENT_HEADERS]
+    found = {name: response.headers.getall(name) for name in names}
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def result_text(value: Datum) -> str:

@@ -66,11 +66,15 @@ class DurableClient:
         """The newest committed state; None for an unknown id."""
         return await self._dispatcher.live_state(instance_id) or await self._store.get_instance(instance_id)
 
+    async def until_ended(self, instance_id: str, seconds: float) -> None:
+        """Returns when the instance has ended, or after some time."""
+        await self._dispatcher.until_ended(instance_id, seconds)
+
     async def history(self, instance_id: str) -> Sequence[Event]:
         """The committed history of the current execution."""
         session = self._dispatcher.sessions.get(instance_id)
         if session is not None and session.partition is not None:
-            return session.partition.events
+            return session.partition.events[: session.partition.committed]
         partition: Partition = await self._store.load(instance_id)
         return partition.events
 
@@ -184,7 +188,13 @@ class DurableClient:
         self._entities.deliver(target, await self._store.keep_request(target, raised))
 
     async def entity_state(self, name: str, key: str) -> str | None:
-        """An entity's state as JSON text; None if it has none (`null` text counts as one, as it does upstream)."""
+        """An entity's state as JSON text; None if it has none (`null` text counts as one, as it does upstream).
+
+        Raises:
+            ArgumentRefused: unknown entity name.
+        """
+        if name.lower() not in self._known.entities:
+            raise ArgumentRefused(self._known.unknown_text("entity", name))
         state = await self.status(entity_id(name, key))
         return None if state is None else scheduler_state(state)
 

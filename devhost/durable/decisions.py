@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from devhost.durable.history import Event
+from devhost.durable.history import Event, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class Frame:
     parent_id: str | None
     known: Known
     max_actions: int = 100_000
+    default_version: str = ""
+    """What a sub-orchestration gets for a version unless the call names one."""
+    store_inputs: bool = False
+    """Whether the history keeps the inputs of what is scheduled (`storeInputsInOrchestrationHistory`)."""
 
 
 @dataclass(slots=True)
@@ -58,3 +63,11 @@ class Decision:
     """Open tasks all of which must succeed before the orchestrator can possibly answer anything else: see `_quiet`."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the log: what happened here that an app's author would want to know."""
+
+
+def cut_off(events: Sequence[Event], terminated: Event) -> Decision:
+    """The end of an execution that is terminated while its orchestrator cannot be asked."""
+    number = 1 + max((event.id for event in events), default=-1)
+    members = {"OrchestrationStatus": "Terminated", "Result": terminated.members.get("Input"), "FailureDetails": None}
+    completion = Event(Kind.ExecutionCompleted, members, id=number)
+    return Decision(scheduled=[completion], completion=completion)

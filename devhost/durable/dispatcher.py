@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final
 
 from devhost.durable.activities import Activities, ActivityCall
+from devhost.durable.aside import SetAside
 from devhost.durable.episode import (
     RESPONSES,
     new_execution_id,
@@ -23,7 +25,7 @@ from devhost.durable.episode import (
 from devhost.durable.history import CorruptRow, Event, Kind
 from devhost.durable.large import LostValue
 from devhost.durable.rows import RowWriter
-from devhost.durable.runner import Runner
+from devhost.durable.runner import Runner, activity_call
 from devhost.durable.sessions import Mail, Session
 from devhost.durable.state import InstanceState
 from devhost.durable.store import Fenced, HubStore, Message
@@ -36,18 +38,24 @@ from devhost.storage.errors import StorageError, StorageUnavailable
 _COLLECT_SECONDS: Final = 0.04
 """How long finished tasks may wait for their siblings when the orchestrator need not be asked yet."""
 _LONGEST_COLLECT: Final = 0.2
+_LONGEST_AHEAD: Final = 0.25
+"""How long a new instance may wait for its first activity before what it began with is committed by itself."""
+_BUSY: Final = 8
+"""With so many instances at work, the fewer the commits the sooner each of them is done."""
 _LONGEST_DELAY: Final = 600.0
 _SAME_ID_PAUSE: Final = 10.0
-"""Between two children of one id. Upstream the second one's first commit collides with the first one's history, and the dispatcher
-then sleeps this long; the pause here is that instance's alone."""
+"""Between two children of one id that run at the same time; what the recordings of the real engine show, where the second child's first
+commit collides with the first one's history and the dispatcher then sleeps this long: after eight seconds the parent still waits. That it
+sleeps for every other instance too is not imitated: the pause here is that id's alone."""
 
 
 class Dispatcher:
     """Every unfinished orchestration of the hub. Also the `Effects` of its episodes."""
 
-    def __init__(self, *, store: HubStore, rows: RowWriter, log: logging.Logger) -> None:
+    def __init__(self, *, store: HubStore, rows: RowWriter, aside: SetAside, log: logging.Logger) -> None:
         self._store = store
         self._rows = rows
+        self._aside = aside
         self._log = log
         self.sessions: dict[str, Session] = {}
         self.runner: Runner
@@ -59,6 +67,7 @@ class Dispatcher:
         """Reads an instance back and sets going again what its history leaves open."""
         self._background: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._at_work = 0
         self._starting: dict[str, asyncio.Lock] = {}
 
     # ---- the outside
@@ -70,6 +79,16 @@ class Dispatcher:
             await session.ready.wait()
             session = self.sessions.get(instance_id)
         return session.state if session is not None else self._rows.late(instance_id)
+
+    async def until_ended(self, instance_id: str, seconds: float) -> None:
+        """Returns when an instance's end is committed, or after some time."""
+        session = self.sessions.get(instance_id)
+        if session is None:
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await session.ended.wait()
 
     def begin(self, state: InstanceState, *, is_new: bool) -> None:
         """Starts an execution whose Pending row is written. `is_new`: the id has never been used, as far as anybody knows."""
@@ -108,11 +127,13 @@ class Dispatcher:
         await self._rows.settle(instance_id)
 
     def deliver(self, instance_id: str, mail: Mail) -> bool:
-        """Puts mail into a live instance's box; False when there is none, and the mail is dropped."""
+        """Puts mail into a live instance's box; False when there is none, and the mail is dropped. One that is set aside keeps its messages."""
         session = self.sessions.get(instance_id)
-        if session is None or session.gone:
-            if mail.row is not None:
-                self._spawn(self._store.drop_messages(instance_id, [mail.row]))
+        if instance_id in self._aside.reasons or (session is not None and session.gone):
+            return False
+        if session is None:
+            if mail.row is not None and not self._stopping:  # what comes while it stops is for whoever runs the hub next
+                self._drop(instance_id, [mail.row])
             return False
         session.post(mail)
         self._kick(session)
@@ -128,6 +149,7 @@ class Dispatcher:
                 session.task.cancel()
                 await asyncio.wait([session.task])
         self.timers.forget(instance_id)
+        self._aside.forget(instance_id)
         await self._rows.forget(instance_id)
         await self._store.purge(instance_id)
 
@@ -159,11 +181,15 @@ class Dispatcher:
 
     def activity(self, session: Session, call: ActivityCall) -> None:
         session.in_flight += 1
+        session.stale.discard(call)
         self.activities.submit(call)
 
     def activity_done(self, call: ActivityCall, event: Event) -> None:
         session = self.sessions.get(call.instance_id)
         if session is not None and session.state.execution_id == call.execution_id:
+            if call in session.stale:
+                session.stale.discard(call)
+                return
             session.in_flight = max(0, session.in_flight - 1)
         self.deliver(call.instance_id, Mail(event, call.execution_id))
 
@@ -212,15 +238,24 @@ class Dispatcher:
             generation=None,
             parent=parent_instance(parent, created.id),
         )
+        await self._until_stored(f"sub-orchestration {child_id} could not be started yet", partial(self._put_child, state))
+
+    async def _until_stored(self, complaint: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Does something that must not be lost because storage is away at the moment."""
         delay = 0.5
         while not self._stopping:
             try:
-                await self._put_child(state)
+                await work()
                 return
             except (StorageError, StorageUnavailable) as problem:
-                self._log.warning("sub-orchestration %s could not be started yet: %s", child_id, problem)
+                self._log.warning("%s: %s", complaint, problem)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 30.0)
+
+    def _drop(self, instance_id: str, rows: Sequence[str]) -> None:
+        """Deletes messages that nobody will consume; an instance that used this id again would get them."""
+        complaint = f"messages of instance {instance_id} could not be deleted yet"
+        self._spawn(self._until_stored(complaint, partial(self._store.drop_messages, instance_id, rows)))
 
     async def _put_child(self, state: InstanceState) -> None:
         async with self.start_lock(state.instance_id):
@@ -248,8 +283,9 @@ class Dispatcher:
             session.task = asyncio.create_task(self._run(session), name=f"instance {session.id}")
 
     async def _run(self, session: Session) -> None:
+        self._at_work += 1
         try:
-            while (session.mail or session.play or session.partition is None) and not self._stopping:
+            while session.has_work and not self._stopping:
                 batch: list[Mail] = []
                 try:
                     if session.partition is None:
@@ -260,23 +296,27 @@ class Dispatcher:
                             return
                         continue
                     await self._collect(session)
+                    if session.partition.is_ahead and (not session.mail or session.failures):
+                        await self.runner.commit_waiting(session)
+                        continue
                     batch = session.take()
-                    await self.runner.episode(session, batch)
+                    await self.runner.episode(session, batch, may_wait=self._at_work >= _BUSY)
                 except (WorkerLost, VersionRejected, Fenced, StorageError, StorageUnavailable) as problem:
                     session.mail.extendleft(reversed(batch))
                     await self._back_off(session, problem)
                     continue
-                session.failures = 0
+                session.failures, session.lost_a_worker = 0, False
                 if session.state.is_terminal:
                     self._ended(session)
                     return
         except (CorruptRow, LostValue) as problem:
-            self._log.error("instance %s is set aside; no other is affected: %s", session.id, problem)
+            self._aside.put(session.id, problem, is_expected=True)
             session.gone = True
-        except Exception:  # noqa: BLE001 (one instance must not take the others down, whatever went wrong)
-            self._log.exception("instance %s is set aside after an unexpected error in the host", session.id)
+        except Exception as problem:  # noqa: BLE001 (one instance must not take the others down, whatever went wrong)
+            self._aside.put(session.id, problem, is_expected=False)
             session.gone = True
         finally:
+            self._at_work -= 1
             session.task = None
             if session.gone or self._stopping:
                 session.ready.set()
@@ -286,6 +326,8 @@ class Dispatcher:
     async def _collect(self, session: Session) -> None:
         """Waits for more results as long as that costs less than it saves."""
         wait = _COLLECT_SECONDS if session.quiet else min(session.python_seconds, _LONGEST_COLLECT)
+        if session.partition is not None and session.partition.is_ahead and not session.mail:
+            wait = _LONGEST_AHEAD
         only_responses = all(mail.event is not None and mail.event.kind in RESPONSES for mail in session.mail)
         if session.play or session.in_flight == 0 or not only_responses or wait < 0.002:
             return
@@ -297,17 +339,25 @@ class Dispatcher:
     async def _back_off(self, session: Session, problem: Exception) -> None:
         delay = min(2.0**session.failures, _LONGEST_DELAY)
         session.failures += 1
+        session.lost_a_worker = session.lost_a_worker or isinstance(problem, WorkerLost)
         if not isinstance(problem, (WorkerLost, VersionRejected)):
+            if session.partition is not None and session.partition.is_ahead:
+                session.stale.update(activity_call(session.state, event) for event in session.partition.events if event.id in session.open)
+                session.open, session.in_flight = set(), 0
             session.partition = None  # whether the last write happened is unknown: read it again
         if isinstance(problem, Fenced) and session.failures == 1:
             self._log.debug("%s", problem)
             return
         self._log.warning("an episode of instance %s is repeated in %.0f s: %s", session.id, delay, problem)
-        await asyncio.sleep(delay)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await session.terminated.wait()
+        session.terminated.clear()
 
     def _ended(self, session: Session) -> None:
         """Takes leave of an instance whose end is committed."""
         self.sessions.pop(session.id, None)
+        session.ended.set()
         self.timers.forget(session.id)
         self._rows.mark(session.state, at_once=True)
         partition = session.partition
@@ -320,7 +370,7 @@ class Dispatcher:
         starts = [mail for mail in session.mail if mail.start is not None]
         rows = [mail.row for mail in session.mail if mail.row is not None]
         if rows:
-            self._spawn(self._store.drop_messages(session.id, rows))
+            self._drop(session.id, rows)
         if starts:
             self._spawn(self._start_again(starts, pause=0.0))
         if session.parked:
@@ -330,7 +380,8 @@ class Dispatcher:
         await asyncio.sleep(pause)
         for mail in starts:
             assert mail.start is not None
-            await self._put_child(mail.start)
+            state = mail.start
+            await self._until_stored(f"sub-orchestration {state.instance_id} could not be started yet", partial(self._put_child, state))
 
     def resume_all(self) -> None:
         """Sets the recovered instances going; by now every entity has sent them what it owed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from devhost.durable.history import Event, Kind
 
@@ -15,6 +16,13 @@ _PRODUCED: Final = {
     Kind.EventSent: "SendEventOrchestratorAction",
     Kind.ExecutionCompleted: "OrchestrationCompleteOrchestratorAction",
 }
+
+_WHEN_ANY: Final = 11
+_WITH_RETRY: Final = (1, 3)
+RETRY_IN_RACE: Final = (
+    "the code need not have changed: a call with retry stands in a task_any. The engine goes on behind a task_any as soon as one of its tasks is done "
+    "or cancelled, so what was asked for later gets the numbers that the retries had. Retry in a sub-orchestration, or wait with task_all."
+)
 
 
 def drift(recorded: Event, planned: Event | None) -> str | None:
@@ -35,6 +43,19 @@ def drift(recorded: Event, planned: Event | None) -> str | None:
         Kind.EventSent: f"a send event task with name {planned.members['Name']} at this sequence number.",
     }[recorded.kind]
     return f"{_ASKED} {_other(recorded)}, but the current orchestration replay instead scheduled {named} {_CHANGED}"
+
+
+def has_retry_in_race(actions: Sequence[dict[str, Any]]) -> bool:
+    """Whether an orchestrator races calls with retry: the one way in which unchanged code, free of clocks and chance, is non-deterministic."""
+    return any(action.get("actionType") == _WHEN_ANY and _retries(action) for action in _all(actions))
+
+
+def _all(actions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for action in actions for each in (action, *_all(action.get("compoundActions") or ()))]
+
+
+def _retries(action: dict[str, Any]) -> bool:
+    return any(each.get("actionType") in _WITH_RETRY for each in _all([action]))
 
 
 def _missing(event: Event) -> str:

@@ -11,12 +11,13 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from devhost.durable.activities import Arguments, result_text
-from devhost.durable.episode import execution_started, new_execution_id, start_event
+from devhost.durable.aside import SetAside
+from devhost.durable.episode import new_execution_id, start_event
 from devhost.durable.history import CorruptRow, Event, Kind
 from devhost.durable.jsontext import dumps, loads
 from devhost.durable.large import LostValue
@@ -32,7 +33,8 @@ from devhost.storage.errors import StorageError, StorageUnavailable
 
 _RESPONSE: Final = "Microsoft.Azure.WebJobs.Extensions.DurableTask.ResponseMessage, Microsoft.Azure.WebJobs.Extensions.DurableTask"
 _LARGEST_BATCH: Final = 45
-"""Replies and consumed requests of one batch fit one transaction."""
+"""A reply and the deletion of its request are a row each, and all of a batch has to be in one transaction of a hundred: state, replies and
+requests are never apart. Upstream's batches may be longer; an app can tell only by counting its calls."""
 _LONGEST_DELAY: Final = 600.0
 
 
@@ -47,9 +49,15 @@ class _Entity:
     """Sender's instance id → its execution and the timestamp of its last request."""
     queue: deque[Message] = field(default_factory=deque)
     rows: set[str] = field(default_factory=set)
-    """The rows of the queue, so that a message sent again is not queued twice."""
+    """The rows of the requests that are queued or wait for their time, so that a message sent again is not run again."""
+    is_due: bool = False
+    """Whether it has to be looked at although nothing is queued: after a restart."""
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has been read, or could not be."""
     task: asyncio.Task[None] | None = None
     failures: int = 0
+    lost_a_worker: bool = False
+    """Whether one of the failed attempts at this batch has lost its worker."""
 
     def scheduler(self) -> str:
         """The state as upstream spells it; members with their default value are left out."""
@@ -78,6 +86,7 @@ class Entities:
         invoker: Invoker,
         arguments: Arguments,
         reply: Callable[[Event], Any],
+        aside: SetAside,
         log: logging.Logger,
     ) -> None:
         self._store = store
@@ -88,6 +97,7 @@ class Entities:
         self._arguments = arguments
         self._reply = reply
         """Sends an `EventSent`; awaitable."""
+        self._aside = aside
         self._log = log
         self._entities: dict[str, _Entity] = {}
         self._slots = asyncio.Semaphore(settings.max_entities)
@@ -97,33 +107,32 @@ class Entities:
 
     def deliver(self, entity_id: str, message: Message) -> None:
         """Takes a request whose row is written; a scheduled one waits for its time."""
-        if message.due is not None:
-            wait = (to_ticks(message.due) - now_ticks()) / TICKS_PER_SECOND
-            if wait > 0:
-                asyncio.get_running_loop().call_later(wait, self._enqueue, entity_id, message)
-                return
-        self._enqueue(entity_id, message)
-
-    async def resume(self, entity_id: str) -> None:
-        """Picks an entity up after a restart: replies that may not have been sent, requests that wait."""
         entity = self._entities.setdefault(entity_id, _Entity(entity_id))
-        await self._load(entity)
-        partition = entity.partition
-        assert partition is not None
-        if partition.events:
-            for event in partition.events[partition.sent :]:
-                if event.kind is Kind.EventSent:
-                    await self._reply(event)
-            started = execution_started(partition.events)
-            self._rows.mark(self._state(entity, partition.execution_id, started.timestamp), at_once=True)
-            await self._finish(entity)
-        for message in partition.messages:
-            self.deliver(entity_id, message)
+        if message.row in entity.rows:
+            return
+        entity.rows.add(message.row)
+        wait = (to_ticks(message.due) - now_ticks()) / TICKS_PER_SECOND if message.due is not None else 0.0
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait, self._enqueue, entity, message)
+        else:
+            self._enqueue(entity, message)
+
+    async def resume(self, entity_ids: Iterable[str]) -> None:
+        """Picks entities up after a restart: replies that may not have been sent, requests that wait. Returns when each has been tried."""
+        entities = [self._entities.setdefault(entity_id, _Entity(entity_id)) for entity_id in entity_ids]
+        for entity in entities:
+            entity.is_due = True
+            self._kick(entity)
+        for entity in entities:
+            await entity.tried.wait()
 
     async def purge(self, entity_id: str) -> None:
         """Stops the entity; the caller deletes its rows."""
         entity = self._entities.pop(entity_id, None)
-        if entity is not None and entity.task is not None:
+        if entity is None:
+            return
+        entity.rows.clear()  # what waits for its time will find that it is not wanted any more
+        if entity.task is not None:
             entity.task.cancel()
             await asyncio.wait([entity.task])
 
@@ -136,64 +145,84 @@ class Entities:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _enqueue(self, entity_id: str, message: Message) -> None:
-        entity = self._entities.setdefault(entity_id, _Entity(entity_id))
-        if message.row not in entity.rows:
-            entity.rows.add(message.row)
+    def _enqueue(self, entity: _Entity, message: Message) -> None:
+        if message.row in entity.rows:
             entity.queue.append(message)
-        self._kick(entity)
+            self._kick(entity)
 
     def _kick(self, entity: _Entity) -> None:
         if entity.task is None and not self._stopping:
             entity.task = asyncio.create_task(self._run(entity), name=f"entity {entity.id}")
 
-    async def _load(self, entity: _Entity) -> None:
+    async def _pick_up(self, entity: _Entity) -> None:
+        """Reads the entity, sends what it may still owe, and forgets the requests that a commit of unknown outcome has consumed after all."""
+        early = set(entity.rows)
         partition = await self._store.load(entity.id)
         started = next((event for event in partition.events if event.kind is Kind.ExecutionStarted), None)
+        entity.read(loads(started.members.get("Input") or "{}") if started is not None else {})
+        consumed = early - {message.row for message in partition.messages}
+        entity.rows -= consumed
+        entity.queue = deque(message for message in entity.queue if message.row not in consumed)
+        for event in partition.events[partition.sent :]:
+            if event.kind is Kind.EventSent:
+                await self._reply(event)
         if started is not None:
-            entity.read(loads(started.members.get("Input") or "{}"))
+            self._rows.mark(self._state(entity, partition.execution_id, started.timestamp), at_once=True)
         entity.partition = partition
+        for message in partition.messages:
+            self.deliver(entity.id, message)
 
     async def _run(self, entity: _Entity) -> None:
         try:
-            while entity.queue and not self._stopping:
-                batch = [entity.queue[index] for index in range(min(len(entity.queue), self._batch))]
+            while (entity.queue or entity.is_due) and not self._stopping:
                 try:
-                    if entity.partition is None:
-                        await self._load(entity)
-                    async with self._slots:
-                        await self._run_batch(entity, batch)
+                    await self._step(entity)
                 except (WorkerLost, _BatchFailed, Fenced, StorageError, StorageUnavailable) as problem:
-                    delay = min(2.0**entity.failures, _LONGEST_DELAY)
-                    entity.failures += 1
-                    if not isinstance(problem, (WorkerLost, _BatchFailed)):
-                        entity.partition = None
-                    self._log.warning(
-                        "a batch of entity %s is repeated in %.0f s, nothing of it is committed: %s", entity.id, delay, problem
-                    )
-                    await asyncio.sleep(delay)
+                    entity.tried.set()
+                    await self._back_off(entity, problem)
                     continue
-                entity.failures = 0
-                for _ in batch:
-                    entity.rows.discard(entity.queue.popleft().row)
-                if not entity.queue:
-                    await self._finish(entity)
+                entity.failures, entity.lost_a_worker = 0, False
         except (CorruptRow, LostValue) as problem:
-            self._log.error("entity %s is set aside; no other is affected: %s", entity.id, problem)
+            self._aside.put(entity.id, problem, is_expected=True)
             return
-        except Exception:  # noqa: BLE001 (one entity must not take the others down, whatever went wrong)
-            self._log.exception("entity %s is set aside after an unexpected error in the host", entity.id)
+        except Exception as problem:  # noqa: BLE001 (one entity must not take the others down, whatever went wrong)
+            self._aside.put(entity.id, problem, is_expected=False)
             return
         finally:
             entity.task = None
+            entity.tried.set()
         if entity.queue:
             self._kick(entity)
-        elif self._entities.get(entity.id) is entity and len(self._entities) > 2000:
+        elif self._entities.get(entity.id) is entity and not entity.rows and len(self._entities) > 2000:
             del self._entities[entity.id]
 
-    async def _run_batch(self, entity: _Entity, batch: list[Message]) -> None:
-        partition = entity.partition
-        assert partition is not None
+    async def _step(self, entity: _Entity) -> None:
+        """Reads the entity if that is to be done, else runs one batch."""
+        if entity.partition is None:
+            await self._pick_up(entity)
+            entity.tried.set()
+        elif entity.queue:
+            async with self._slots:
+                batch = [entity.queue[index] for index in range(min(len(entity.queue), self._batch))]
+                await self._run_batch(entity, entity.partition, batch)
+            for _ in batch:
+                entity.rows.discard(entity.queue.popleft().row)
+        if not entity.queue:
+            await self._finish(entity)
+            entity.is_due = False
+
+    async def _back_off(self, entity: _Entity, problem: Exception) -> None:
+        delay = min(2.0**entity.failures, _LONGEST_DELAY)
+        entity.failures += 1
+        entity.lost_a_worker = entity.lost_a_worker or isinstance(problem, WorkerLost)
+        if isinstance(problem, (WorkerLost, _BatchFailed)):
+            outcome = "nothing of it is committed"
+        else:
+            outcome, entity.partition = "what is committed of it is read back first", None
+        self._log.warning("a batch of entity %s is repeated in %.0f s, %s: %s", entity.id, delay, outcome, problem)
+        await asyncio.sleep(delay)
+
+    async def _run_batch(self, entity: _Entity, partition: Partition, batch: list[Message]) -> None:
         received = dict(entity.received)
         requests = [request for message in batch if (request := loads(message.event.members["Input"])) and _is_new(request, received)]
         if not requests:
@@ -226,6 +255,7 @@ class Entities:
             arguments=self._arguments(function, dumps(given)),
             invocation_id=str(uuid.uuid4()),
             instance_id=entity.id,
+            lost_a_worker=entity.lost_a_worker,
         )
         try:
             result = await self._invoker.invoke(invocation)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from devhost.durable.activities import Activities
+from devhost.durable.aside import SetAside
 from devhost.durable.client import DurableClient
 from devhost.durable.decisions import Known
 from devhost.durable.dispatcher import Dispatcher
 from devhost.durable.entities import Entities
-from devhost.durable.http_api import HttpApi
+from devhost.durable.http_api import HttpApi, hub_asked_for, refuse_hub
 from devhost.durable.listing import Listing
+from devhost.durable.names import BadHubName, hub_name
 from devhost.durable.ownership import Ownership
 from devhost.durable.payloads import Links
 from devhost.durable.recovery import Recovery
@@ -46,6 +50,15 @@ class DurableExtension:
     ) -> None:
         self.settings = settings
         self._log = log
+        self._like_this = partial(
+            DurableExtension,
+            functions=functions,
+            invoker=invoker,
+            storage=storage,
+            public_base=public_base,
+            system_key=system_key,
+            log=log,
+        )
         self._public_base = public_base.rstrip("/")
         self._links = Links(hub=settings.hub, connection=settings.connection_name, system_key=system_key)
         by_kind = {kind: _by_name(functions, kind) for kind in ("orchestrationTrigger", "activityTrigger", "entityTrigger")}
@@ -54,7 +67,8 @@ class DurableExtension:
         self._store = HubStore(storage, settings.hub)
         self._rows = RowWriter(self._store, log)
         self._ownership = Ownership(storage, settings.hub, log, self._hub_lost)
-        self._dispatcher = Dispatcher(store=self._store, rows=self._rows, log=log)
+        self._aside = SetAside(log)
+        self._dispatcher = Dispatcher(store=self._store, rows=self._rows, aside=self._aside, log=log)
         self._activities = Activities(
             functions=activities,
             invoker=invoker,
@@ -71,6 +85,7 @@ class DurableExtension:
             invoker=invoker,
             arguments=self._arguments,
             reply=self._dispatcher.send,
+            aside=self._aside,
             log=log,
         )
         self._dispatcher.activities = self._activities
@@ -85,7 +100,7 @@ class DurableExtension:
             effects=self._dispatcher,
             log=log,
         )
-        self._recovery = Recovery(self._store, self._dispatcher, runner)
+        self._recovery = Recovery(self._store, self._dispatcher, runner, self._aside)
         self._dispatcher.restore = self._recovery.restore
         self.client = DurableClient(
             store=self._store,
@@ -96,9 +111,19 @@ class DurableExtension:
             settings=settings,
             rewinder=Rewinder(self._store, self._dispatcher),
         )
-        self._api = HttpApi(client=self.client, listing=Listing(store=self._store, rows=self._rows, client=self.client), links=self._links)
+        self._api = HttpApi(
+            client=self.client,
+            listing=Listing(store=self._store, rows=self._rows, client=self.client),
+            links=self._links,
+            use_forwarded_host=settings.use_forwarded_host,
+        )
         self.hub_lost = asyncio.Event()
         """Set when another host has taken the hub; this one has stopped working on it."""
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence for each instance that is set aside."""
+        return [f"instance '{instance}' is set aside: {reason}" for instance, reason in self._aside.reasons.items()]
 
     @property
     def rpc_base(self) -> str:
@@ -121,9 +146,8 @@ class DurableExtension:
         self._dispatcher.start()
         count = await self._recovery.find()
         waiting, unsent = await self._store.with_messages()
-        for entity_id in sorted(name for name in waiting | unsent if name.startswith("@")):
-            await self._entities.resume(entity_id)
-        await self._recovery.sweep(name for name in waiting if not name.startswith("@"))
+        await self._entities.resume(sorted(name for name in waiting.keys() | unsent if name.startswith("@")))
+        await self._recovery.sweep({name: rows for name, rows in waiting.items() if not name.startswith("@")})
         self._dispatcher.resume_all()
         if count:
             self._log.info("task hub '%s': %d unfinished instances are going on", self.settings.hub, count)
@@ -138,7 +162,25 @@ class DurableExtension:
 
     async def handle(self, request: WebRequest) -> WebReply:
         """Answers a management request; `request.path` begins below the base (`/instances/…`)."""
-        return await self._api.handle(request)
+        hub = hub_asked_for(request.query) if "taskhub" in request.query.lower() else None
+        if hub is None or hub.lower() == self.settings.hub.lower():
+            return await self._api.handle(request)
+        try:
+            return await (await self._of_other_hub(hub_name(hub, {}))).handle(request)
+        except BadHubName as problem:
+            return refuse_hub(str(problem))
+
+    async def _of_other_hub(self, hub: str) -> HttpApi:
+        """The client half for another hub of the account: it reads and writes there, and what it starts waits for the host of that hub.
+
+        Made for one request, so that nothing here goes stale beside that host; one like this takes such work up when it starts.
+        """
+        other = self._like_this(settings=replace(self.settings, hub=hub))
+        other.rpc_base = self.rpc_base
+        other._dispatcher.abandon()  # noqa: SLF001 (one of us)
+        await other._entities.stop(0)  # noqa: SLF001 (one of us)
+        await other._store.create()  # noqa: SLF001 (one of us)
+        return other._api  # noqa: SLF001 (one of us)
 
     def client_binding(self, binding: Mapping[str, Any]) -> str:
         """The string that a durable client parameter receives."""

@@ -140,6 +140,11 @@ class Event:
         """The sequence number of the task this event answers."""
         return int(self.members["TimerId" if self.kind is Kind.TimerFired else "TaskScheduledId"])
 
+    @property
+    def is_message(self) -> bool:
+        """Whether it came from outside. A `GenericEvent` did unless it stands, by its number, for something that a rewind took back."""
+        return self.kind in MESSAGES and (self.kind is not Kind.GenericEvent or self.id < 0)
+
     def payload(self) -> str:
         """The event as JSON text, as Python is handed it. Everything but `IsPlayed` is printed once and kept."""
         if self._head is None:
@@ -165,6 +170,11 @@ def row_key(index: int) -> str:
     return f"{index:016X}"
 
 
+def index_of(key: str) -> int:
+    """Inverse of `row_key`; -1 for a key that is none."""
+    return int(key, 16) if len(key) == 16 and all(digit in "0123456789ABCDEF" for digit in key) else -1
+
+
 def to_row(event: Event, partition_key: str, index: int, execution_id: str) -> dict[str, Any]:
     """The event as an entity of the history table. Long values are still in place."""
     row: dict[str, Any] = {
@@ -172,7 +182,7 @@ def to_row(event: Event, partition_key: str, index: int, execution_id: str) -> d
         "RowKey": row_key(index),
         "EventType": event.kind.name,
         "EventId": event.id,
-        "IsPlayed": event.played or event.kind in MESSAGES,
+        "IsPlayed": event.played or event.is_message,
         "_Timestamp": event.timestamp,
         "_Timestamp@odata.type": "Edm.DateTime",
         "ExecutionId": execution_id,

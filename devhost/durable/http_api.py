@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from devhost.durable.client import ArgumentRefused, DurableClient, OperationRefused
 from devhost.durable.jsontext import dumps
@@ -23,16 +23,19 @@ _GONE: Final = WebReply(status=410)
 _ACCEPTED: Final = WebReply(status=202)
 _JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 _STACK: Final = "   at devhost.durable.http_api"
+_LOOK_SECONDS: Final = 1.0
+"""Whoever waits for an instance is told when it ends, and looks for himself this often at most."""
 _STATUS_NAMES: Final = ("Running", "Completed", "ContinuedAsNew", "Failed", "Canceled", "Terminated", "Pending", "Suspended")
 
 
 class HttpApi:
     """Answers management requests."""
 
-    def __init__(self, *, client: DurableClient, listing: Listing, links: Links) -> None:
+    def __init__(self, *, client: DurableClient, listing: Listing, links: Links, use_forwarded_host: bool = False) -> None:
         self._client = client
         self._listing = listing
         self._links = links
+        self._use_forwarded_host = use_forwarded_host
         self.rpc_base = ""
         """The loopback listener's base URL with a trailing slash; set by whoever opened it."""
 
@@ -100,16 +103,24 @@ class HttpApi:
             left = deadline - time.monotonic()
             if (state is not None and state.is_terminal) or left <= 0:
                 break
-            await asyncio.sleep(min(interval, left))
+            await self._client.until_ended(instance_id, min(max(interval, _LOOK_SECONDS), left))
         if state is None or not state.is_terminal:
             return self._check_status(request, instance_id)
         if state.status == "Completed":
             return _reply(200, status_payload(state)["output"])
-        return await self._status(request, asked, instance_id)
+        return await self._status(request, asked, instance_id, may_be_500=False)
 
     def _check_status(self, request: WebRequest, instance_id: str) -> WebReply:
-        links = self._links.check_status(request.origin, instance_id)
+        links = self._links.check_status(self._link_origin(request), instance_id)
         return _reply(202, links, {"Location": links["statusQueryGetUri"], "Retry-After": "10"})
+
+    def _link_origin(self, request: WebRequest) -> str:
+        """Scheme and authority of links; behind a proxy that says so, the proxy's, with the port the request came in on."""
+        host, scheme = request.headers.get("x-forwarded-host"), request.headers.get("x-forwarded-proto")
+        if not (self._use_forwarded_host and host and scheme):
+            return request.origin
+        port = urlsplit(request.origin).port
+        return f"{scheme}://{host}" + (f":{port}" if port else "")
 
     # ---- one instance
 
@@ -118,7 +129,8 @@ class HttpApi:
             return _reply(200, {"instancesDeleted": 1}) if await self._client.purge(instance_id) else _NOT_FOUND
         return await self._status(request, asked, instance_id) if request.method == "GET" else _NOT_FOUND
 
-    async def _status(self, request: WebRequest, asked: _Query, instance_id: str) -> WebReply:
+    async def _status(self, request: WebRequest, asked: _Query, instance_id: str, *, may_be_500: bool = True) -> WebReply:
+        """The state of one instance. Who started it and waited gets 200 for a failure, whatever the query says."""
         state = await self._client.status(instance_id)
         if state is None:
             return _NOT_FOUND
@@ -131,7 +143,7 @@ class HttpApi:
         body = status_payload(state, show_input=show_input, history=history)
         if not state.is_terminal:
             return _reply(202, body, {"Location": self._own_url(request), "Retry-After": "5"})
-        failed = state.status == "Failed" and asked.flag("returnInternalServerErrorOnFailure")
+        failed = may_be_500 and state.status == "Failed" and asked.flag("returnInternalServerErrorOnFailure")
         return _reply(500 if failed else 200, body)
 
     def _own_url(self, request: WebRequest) -> str:
@@ -206,7 +218,10 @@ class HttpApi:
 
     async def _entities(self, request: WebRequest, asked: _Query, name: str = "", key: str = "") -> WebReply:
         if request.method == "GET" and key:
-            state = await self._client.entity_state(name, "" if key == "$" else key)
+            try:
+                state = await self._client.entity_state(name, "" if key == "$" else key)
+            except ArgumentRefused as refused:
+                return _reply(400, {"Message": str(refused)})
             return _NOT_FOUND if state is None else WebReply(status=200, headers=_JSON, body=state.encode())
         if request.method == "GET":
             found, following = await self._listing.entities(
@@ -239,6 +254,16 @@ class HttpApi:
         return _ACCEPTED
 
 
+def hub_asked_for(query: str) -> str | None:
+    """The task hub that a request names; None when it leaves that open."""
+    return (_Query(query).text("taskHub") or "").strip() or None
+
+
+def refuse_hub(problem: str) -> WebReply:
+    """The reply to a request for a hub that cannot be."""
+    return _error(400, "One or more of the arguments submitted is incorrect", problem, "System.ArgumentException")
+
+
 class _Query:
     """The query of a request, read as .NET reads it: names without regard to case, what cannot be parsed is not there."""
 
@@ -256,9 +281,10 @@ class _Query:
 
     def number(self, name: str) -> float | None:
         try:
-            return float(self.text(name) or "")
+            number = float(self.text(name) or "")
         except ValueError:
             return None
+        return number if math.isfinite(number) else None
 
     def whole(self, name: str) -> int | None:
         try:
@@ -267,9 +293,9 @@ class _Query:
             return None
 
     def ticks(self, name: str) -> int | None:
-        text = (self.text(name) or "").strip()
+        """A `+` in a query is a blank, so an offset has to be escaped; as a blank it makes the time unreadable, here as there."""
         try:
-            return to_ticks(text.replace(" ", "+") if "T" in text else text)
+            return to_ticks((self.text(name) or "").strip())
         except ValueError:
             return None
 

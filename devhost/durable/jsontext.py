@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 
@@ -13,13 +14,24 @@ class Raw(str):
 
 
 def dumps(value: Any) -> str:
-    """Compact JSON text. Lone surrogates, which no table can hold, stay escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Compact JSON text. Lone surrogates, which no table can hold, stay escaped; NaN and infinities become strings, as .NET writes them."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_without_nan(value), ensure_ascii=False, separators=(",", ":"))
     try:
         text.encode()
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"))
+        return json.dumps(json.loads(text), separators=(",", ":"))
     return text
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    return [_without_nan(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def loads(text: str | bytes) -> Any:
@@ -41,9 +53,10 @@ def compact(text: str) -> str:
 
 
 def value_or_text(text: str | None) -> Any:
-    """The JSON value of a stored text; the text itself when it is not JSON; None for None."""
+    """The JSON value of a stored text; the text itself, without blanks around it, when it is not JSON; None for None."""
     if text is None:
         return None
+    text = text.strip()
     if text == "":
         return ""
     try:

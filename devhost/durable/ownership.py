@@ -82,17 +82,29 @@ class Ownership:
             await asyncio.sleep(_RENEW_SECONDS)
             try:
                 kept = await self._blobs.lease(self._container, _BLOB, "renew", lease=self._lease, patience=2.0)
+                is_there = kept or await self._blobs.properties(self._container, _BLOB) is not None
+                if not kept and is_there:
+                    kept = await self._blobs.lease(
+                        self._container, _BLOB, "acquire", lease=self._lease, seconds=_LEASE_SECONDS, patience=2.0
+                    )
             except (StorageError, StorageUnavailable) as problem:
                 # Nobody else can take a lease from a storage account that does not answer: go on, and see when it is back.
                 self._log.warning("the lease of task hub '%s' could not be renewed, trying again: %s", self._hub, problem)
                 continue
-            if not kept and not await self._blobs.lease(self._container, _BLOB, "acquire", lease=self._lease, seconds=_LEASE_SECONDS):
+            if not is_there:
+                self._log.error(
+                    "task hub '%s' is gone from storage, as if it had been emptied or replaced by another: what ran here is lost, and this host "
+                    "stops working on it and writes nothing more",
+                    self._hub,
+                )
+            elif not kept:
                 self._log.error(
                     "task hub '%s' has been taken by another host while this one could not renew its lease (last renewed %.0f s ago): this host "
                     "stops working on it and writes nothing more",
                     self._hub,
                     time.monotonic() - renewed,
                 )
+            if not kept:
                 self._lost()
                 return
             renewed = time.monotonic()

@@ -7,8 +7,10 @@ announced are sent again and recognised where they arrive; a row that fell behin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
+from devhost.durable.aside import SetAside
 from devhost.durable.dispatcher import Dispatcher
 from devhost.durable.episode import RESPONSES, Standing, execution_started, is_child_of, parent_reply, standing
 from devhost.durable.history import CorruptRow, Event, Kind
@@ -21,24 +23,24 @@ from devhost.durable.times import now_text
 class Recovery:
     """Brings instances back."""
 
-    def __init__(self, store: HubStore, dispatcher: Dispatcher, runner: Runner) -> None:
+    def __init__(self, store: HubStore, dispatcher: Dispatcher, runner: Runner, aside: SetAside) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._runner = runner
+        self._aside = aside
 
     async def find(self) -> int:
         """Finds every unfinished instance, so that mail for it is taken; returns how many there are."""
-        found = [state async for state in self._store.unfinished() if not state.is_entity]
+        found = [state async for state in self._store.unfinished(partial(self._aside.put, is_expected=True)) if not state.is_entity]
         for state in found:
-            self._dispatcher.sessions[state.instance_id] = Session(state, recovered=True)
+            self._dispatcher.sessions[state.instance_id] = Session(state)
         return len(found)
 
-    async def sweep(self, instance_ids: Iterable[str]) -> None:
-        """Deletes the messages of instances that have ended, before an id of theirs can be used again."""
-        for instance_id in instance_ids:
-            if instance_id not in self._dispatcher.sessions:
-                partition = await self._store.load(instance_id)
-                await self._store.drop_messages(instance_id, [message.row for message in partition.messages])
+    async def sweep(self, messages: Mapping[str, Sequence[str]]) -> None:
+        """Deletes the messages (their rows by instance id) of instances that have ended, before an id of theirs can be used again."""
+        for instance_id, rows in messages.items():
+            if instance_id not in self._dispatcher.sessions and instance_id not in self._aside.reasons:
+                await self._store.drop_messages(instance_id, rows)
 
     async def restore(self, session: Session) -> None:
         """Reads one instance back and sets going again what its history leaves open.

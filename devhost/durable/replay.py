@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from devhost.durable.answers import Answer
 from devhost.durable.decisions import Decision, Frame
-from devhost.durable.drift import drift
+from devhost.durable.drift import RETRY_IN_RACE, drift, has_retry_in_race
 from devhost.durable.history import Event, Kind
-from devhost.durable.jsontext import dumps
+from devhost.durable.jsontext import dumps, loads
 from devhost.durable.times import TICKS_PER_SECOND, to_round_trip_text, to_text, to_ticks
 
 HTTP_ACTIVITY: Final = "BuiltIn::HttpActivity"
@@ -44,13 +44,19 @@ class _NonDeterministic(Exception):
 class _Node:
     """Something the replay waits for."""
 
-    __slots__ = ("done", "failed", "ids", "then")
+    __slots__ = ("children", "done", "failed", "ids", "then")
 
     def __init__(self, *, done: bool = False, failed: bool = False) -> None:
         self.done = done
         self.failed = failed
         self.ids: list[int] = []
         self.then: list[Callable[[], None]] = []
+        self.children: list[_Node] = []
+
+    @property
+    def has_failure(self) -> bool:
+        """Whether it has failed, or something in it has that it waits for."""
+        return self.failed or (not self.done and any(child.has_failure for child in self.children))
 
     def finish(self, *, failed: bool = False) -> None:
         if not self.done:
@@ -112,6 +118,8 @@ class _Replay:
                     self.complete("Completed", self.answer.output)
         except _NonDeterministic as problem:
             decision.notes.append(f"error: {problem}")
+            if has_retry_in_race(self.answer.actions):
+                decision.notes.append(f"warning: {RETRY_IN_RACE}")
             self.complete("Failed", f"Non-Deterministic workflow detected: {problem}")
         if self.finished and self.open and decision.completion is None:
             decision.notes.append("user code finished; the instance stays Running, waiting for " + self.open_text())
@@ -127,7 +135,7 @@ class _Replay:
         """Notes what waits in line, and what a continue-as-new loses."""
         notes, node = self.decision.notes, self.current
         if node is not None and not node.done and self.cursor < len(self.answer.actions):
-            if node.failed:
+            if node.has_failure:
                 notes.append(
                     "warning: the orchestrator went on after a failure while siblings of the failed task are unfinished; if one of them is retried, "
                     "results may reach the wrong tasks"
@@ -280,17 +288,17 @@ class _Replay:
         def one_done() -> None:
             nonlocal left
             left -= 1
-            node.failed = node.failed or any(child.failed for child in children)
             if left == 0:
-                node.finish(failed=node.failed)
+                node.finish(failed=any(child.has_failure for child in children))
 
-        node.failed = any(child.failed for child in children)
+        node.children = children
         for child in waiting:
             child.then.append(one_done)
         return node
 
     def activity(self, name: str, text: Any) -> _Node:
-        members = {"Name": name, "Version": "", "Input": None, "ParentTraceContext": None}
+        shown = dumps([loads(text) if name == HTTP_ACTIVITY else text]) if self.frame.store_inputs else None
+        members = {"Name": name, "Version": "", "Input": shown, "ParentTraceContext": None}
         return self.task(Kind.TaskScheduled, members, {"TaskInput": text if isinstance(text, str) else dumps(text)})
 
     def timer(self, fire_at: str, *, cancelled: bool = False) -> _Node:
@@ -302,14 +310,15 @@ class _Replay:
 
     def sub_orchestration(self, action: dict[str, Any]) -> _Node:
         instance_id = action.get("instanceId") or f"{self.frame.execution_id}:{self.next_id}"
+        given = _as_json(action.get("input"))
         members = {
             "Name": action["functionName"],
-            "Version": action.get("version") or "",
+            "Version": action.get("version") or self.frame.default_version,
             "InstanceId": instance_id,
-            "Input": None,
+            "Input": given if self.frame.store_inputs else None,
             "ClientSpanId": uuid.uuid5(_NAMESPACE, f"{self.frame.execution_id}_{self.next_id}").hex[:16],
         }
-        return self.task(Kind.SubOrchestrationInstanceCreated, members, {"TaskInput": _as_json(action.get("input"))})
+        return self.task(Kind.SubOrchestrationInstanceCreated, members, {"TaskInput": given})
 
     def task(self, kind: Kind, members: dict[str, Any], private: dict[str, str] | None) -> _Node:
         number = self.next_id
@@ -436,7 +445,7 @@ class _Replay:
         after a failure). Until the last of them is there it would answer the same list again, so it need not be asked.
         """
         actions, node = self.answer.actions, self.current
-        if self.finished or self.suspended or self.completed or self.answer.error or node is None or node.done or node.failed:
+        if self.finished or self.suspended or self.completed or self.answer.error or node is None or node.done or node.has_failure:
             return frozenset()
         last = actions[-1]
         children = last["compoundActions"] if last["actionType"] == WHEN_ALL else [last]

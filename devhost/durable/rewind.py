@@ -37,7 +37,7 @@ class Rewinder:
         if not children:
             message = await self._store.add_message(instance_id, Event(Kind.GenericEvent, {"Data": reason}))
         await self._store.put_instance(state)
-        session = Session(state, row_is_pending=False, recovered=True)
+        session = Session(state, row_is_pending=False)
         self._dispatcher.adopt(session)
         if message is not None:
             self._dispatcher.deliver(instance_id, Mail(message.event, row=message.row))

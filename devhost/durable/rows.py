@@ -14,7 +14,10 @@ from devhost.durable.state import InstanceState
 from devhost.durable.store import HubStore
 from devhost.storage.errors import StorageError, StorageUnavailable
 
-_DELAY_SECONDS: Final = 0.2
+_DELAY_SECONDS: Final = 1.0
+"""Only programs that read the table themselves see a row this late: the host answers from memory, and writes late rows before it lists."""
+_REMEMBERED_SECONDS: Final = 2.0
+"""For how long an ended instance is still answered for from memory: whoever waits for its end asks just then."""
 _AT_ONCE: Final = 16
 
 
@@ -26,20 +29,29 @@ class RowWriter:
         self._log = log
         self._waiting: dict[str, InstanceState] = {}
         self._writing: dict[str, asyncio.Task[None]] = {}
+        self._since: dict[str, float] = {}
+        """When the oldest change that is not written was made, oldest first, of those that may wait."""
+        self._ended: dict[str, tuple[float, InstanceState]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._timer: asyncio.TimerHandle | None = None
 
     def late(self, instance_id: str) -> InstanceState | None:
-        """The newest state of an instance whose row is not written yet."""
-        return self._waiting.get(instance_id)
+        """The newest state of an instance whose row is not written yet, or says since a moment that it has ended."""
+        waiting = self._waiting.get(instance_id)
+        if waiting is None and (ended := self._ended.get(instance_id)) is not None and ended[0] + _REMEMBERED_SECONDS > _now():
+            return ended[1]
+        return waiting
 
     def mark(self, state: InstanceState, *, at_once: bool) -> None:
         """Takes note of a new state; it is written soon, or now."""
         self._waiting[state.instance_id] = state.copy()
+        self._ended.pop(state.instance_id, None)
         if at_once:
             self._begin(state.instance_id)
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_DELAY_SECONDS, self._flush_waiting)
+            return
+        self._since.setdefault(state.instance_id, _now())
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_DELAY_SECONDS, self._write_old)
 
     async def settle(self, instance_id: str) -> None:
         """Returns when nothing of this instance is left to write."""
@@ -57,6 +69,8 @@ class RowWriter:
     async def forget(self, instance_id: str) -> None:
         """Drops what was to be written; returns when no write is under way."""
         self._waiting.pop(instance_id, None)
+        self._since.pop(instance_id, None)
+        self._ended.pop(instance_id, None)
         task = self._writing.get(instance_id)
         if task is not None:
             await asyncio.wait([task])
@@ -65,7 +79,8 @@ class RowWriter:
         """Writes everything that is left."""
         if self._timer is not None:
             self._timer.cancel()
-        self._flush_waiting()
+        for instance_id in list(self._waiting):
+            self._begin(instance_id)
         await asyncio.gather(*self._writing.values(), return_exceptions=True)
 
     def abandon(self) -> None:
@@ -74,12 +89,17 @@ class RowWriter:
         for task in self._writing.values():
             task.cancel()
 
-    def _flush_waiting(self) -> None:
+    def _write_old(self) -> None:
         self._timer = None
-        for instance_id in list(self._waiting):
+        oldest = _now() - _DELAY_SECONDS
+        for instance_id in [instance_id for instance_id, since in self._since.items() if since <= oldest]:
             self._begin(instance_id)
+        if self._since:
+            wait = next(iter(self._since.values())) - oldest
+            self._timer = asyncio.get_running_loop().call_later(max(wait, 0.05), self._write_old)
 
     def _begin(self, instance_id: str) -> None:
+        self._since.pop(instance_id, None)
         if instance_id not in self._writing:
             self._writing[instance_id] = asyncio.create_task(self._write(instance_id))
 
@@ -97,5 +117,17 @@ class RowWriter:
                     continue
                 if self._waiting.get(instance_id) is state:
                     del self._waiting[instance_id]
+                    self._remember(state)
         finally:
             self._writing.pop(instance_id, None)
+
+    def _remember(self, state: InstanceState) -> None:
+        now = _now()
+        while self._ended and (first := next(iter(self._ended.items())))[1][0] + _REMEMBERED_SECONDS < now:
+            del self._ended[first[0]]
+        if state.is_terminal:
+            self._ended[state.instance_id] = now, state
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -2,6 +2,7 @@
 
 Nothing leaves the host before the history that explains it is committed, and what has to leave can be read off that history again:
 open tasks are dispatched anew after a crash, messages to entities are sent again (and recognised there), a parent finds its child's end.
+The one exception is the first activity of a new instance while many are at work: see `_can_wait`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 from devhost.durable.activities import ActivityCall, Arguments
 from devhost.durable.answers import Answer, failed_answer, read_answer
-from devhost.durable.decisions import Decision, Frame, Known
+from devhost.durable.decisions import Decision, Frame, Known, cut_off
 from devhost.durable.episode import RESPONSES, context_json, execution_started, new_execution_id, start_event
-from devhost.durable.history import MESSAGES, Event, Kind
+from devhost.durable.history import Event, Kind
 from devhost.durable.replay import replay
 from devhost.durable.sessions import Mail, Session
 from devhost.durable.settings import DurableSettings
@@ -79,8 +81,8 @@ class Runner:
         self._log = log
         self._slots = asyncio.Semaphore(settings.max_orchestrators)
 
-    async def episode(self, session: Session, batch: Sequence[Mail]) -> None:
-        """Runs one episode over a batch of mail.
+    async def episode(self, session: Session, batch: Sequence[Mail], *, may_wait: bool = False) -> None:
+        """Runs one episode over a batch of mail. If it `may_wait`, what a new instance begins with is left to the next commit.
 
         Raises:
             WorkerLost, Fenced, StorageError, StorageUnavailable: nothing was committed, as far as is known; `session.partition` must be
@@ -109,8 +111,12 @@ class Runner:
             return
         state = fresh or session.state
         events = new if fresh is not None else [*partition.events, *new]
-        answer = await self._ask(session, state, events)
-        decision = replay(events, answer, self._frame(state, events))
+        terminated = next((event for event in accepted if event.kind is Kind.ExecutionTerminated), None)
+        if terminated is not None and session.failures:
+            decision = cut_off(events, terminated)  # Python's answer would not count, and it gives none
+        else:
+            answer = await self._ask(session, state, events)
+            decision = replay(events, answer, self._frame(state, events))
         self._report(session, state, decision)
         stamp = now_text()
         for event in decision.scheduled:
@@ -122,14 +128,12 @@ class Runner:
         ):
             await self._continue_as_new(session, state, fresh, new, decision, batch, consumed)
             return
-        if decision.custom_status is not None:
-            partition.custom_status = decision.custom_status
-        elif fresh is not None:
-            partition.custom_status = "null"
-        await self._commit(partition, fresh, new, decision.scheduled, consumed)
+        waits = may_wait and _can_wait(partition, fresh, decision, consumed)
+        await self._keep(partition, fresh, new, decision, consumed, waits=waits)
         for event in partition.events:
-            event.played = event.played or event.kind in MESSAGES
-        _mark_generation_played(partition.events)
+            event.played = event.played or event.is_message
+        if session.play:
+            _mark_generation_played(partition.events)
         session.state = state
         session.play = False
         session.quiet = decision.quiet
@@ -137,8 +141,21 @@ class Runner:
             session.open, session.in_flight = set(), 0
         session.open -= {event.task_id for event in accepted if event.kind in RESPONSES}
         session.open |= {event.id for event in decision.scheduled if event.kind in _TASKS}
-        _apply(state, decision, partition, stamp)
+        if not waits:
+            _apply(state, decision, partition, stamp)
         await self._act(session, decision.scheduled)
+        self._effects.changed(session)
+
+    async def commit_waiting(self, session: Session) -> None:
+        """Commits what an episode left to the next one, since that does not come.
+
+        Raises:
+            Fenced, StorageError, StorageUnavailable: as `episode` does.
+        """
+        partition, state = session.partition, session.state
+        assert partition is not None
+        await self._store.commit(partition, [])
+        state.status, state.updated, state.custom_status = "Running", now_text(), partition.custom_status
         self._effects.changed(session)
 
     async def continue_interrupted(self, session: Session, completion: Event) -> None:
@@ -177,7 +194,7 @@ class Runner:
                     if mail.event.task_id not in open_tasks:
                         continue
                     open_tasks.discard(mail.event.task_id)
-                elif session.recovered and _is_repeated_reply(mail.event, partition.events):
+                elif _is_repeated_reply(mail.event, chain(partition.events, events)):
                     continue
                 events.append(mail.event)
         return fresh, events, consumed
@@ -203,6 +220,8 @@ class Runner:
             parent_id=parent["OrchestrationInstance"]["InstanceId"] if parent else None,
             known=self._known,
             max_actions=self._settings.max_actions,
+            default_version=self._settings.default_version,
+            store_inputs=self._settings.store_inputs,
         )
 
     async def _ask(self, session: Session, state: InstanceState, events: Sequence[Event]) -> Answer:
@@ -220,6 +239,7 @@ class Runner:
             arguments=self._arguments(function, context),
             invocation_id=str(uuid.uuid4()),
             instance_id=state.instance_id,
+            lost_a_worker=session.lost_a_worker,
         )
         async with self._slots:
             began = time.monotonic()
@@ -242,7 +262,28 @@ class Runner:
     async def _append(self, partition: Partition, new: list[Event], consumed: Sequence[str]) -> None:
         await self._store.commit(partition, [*new, Event(Kind.OrchestratorCompleted)], consumed=consumed)
         for event in new:
-            event.played = event.kind in MESSAGES
+            event.played = event.is_message
+
+    async def _keep(
+        self,
+        partition: Partition,
+        fresh: InstanceState | None,
+        new: list[Event],
+        decision: Decision,
+        consumed: Sequence[str],
+        *,
+        waits: bool,
+    ) -> None:
+        """Adds an episode to the history: in storage, or in memory until the next commit."""
+        if decision.custom_status is not None:
+            partition.custom_status = decision.custom_status
+        elif fresh is not None:
+            partition.custom_status = "null"
+        if waits and fresh is not None:
+            partition.execution_id = fresh.execution_id
+            partition.events = [*new, *decision.scheduled, Event(Kind.OrchestratorCompleted)]
+        else:
+            await self._commit(partition, fresh, new, decision.scheduled, consumed)
 
     async def _commit(
         self, partition: Partition, fresh: InstanceState | None, new: list[Event], scheduled: list[Event], consumed: Sequence[str]
@@ -277,6 +318,8 @@ class Runner:
         if decision.custom_status is not None:
             partition.custom_status = decision.custom_status
         session.state = state
+        if partition.is_ahead:
+            await self._store.commit(partition, [])
         await self._effects.row_settled(session)
         carried = decision.carried
         if any(event.kind is Kind.EventSent for event in decision.scheduled):
@@ -304,9 +347,10 @@ class Runner:
             Event(Kind.OrchestratorStarted, timestamp=now),
             start_event(state, now),
             *(Event(Kind.EventRaised, event.members, timestamp=event.timestamp) for event in carried),
-            Event(Kind.OrchestratorCompleted),
+            Event(Kind.OrchestratorCompleted, played=True),
         ]
         await self._store.commit(partition, events, consumed=consumed, execution_id=state.execution_id)
+        events[-1].played = False  # as it will be stored, but not as the episode that comes now is told
         session.quiet, session.open, session.play, session.in_flight = frozenset(), set(), True, 0
         self._effects.changed(session)
 
@@ -336,8 +380,19 @@ def activity_call(state: InstanceState, scheduled: Event) -> ActivityCall:
     return ActivityCall(state.instance_id, state.execution_id, scheduled.id, str(scheduled.members["Name"]), text)
 
 
-def _is_repeated_reply(event: Event, events: Sequence[Event]) -> bool:
-    """Whether an entity's reply is in the history already: after a crash the entity sends its last replies again."""
+def _can_wait(partition: Partition, fresh: InstanceState | None, decision: Decision, consumed: Sequence[str]) -> bool:
+    """Whether the first episode of an instance need not be committed before the activity it asks for runs.
+
+    The start itself is what the activity rests on, and that is written: after a crash the instance starts over, as it does when a real
+    host dies between sending an episode's messages and committing its history. For a later episode this would be wrong, as the results
+    that it acts on are nowhere but in its commit.
+    """
+    is_new = fresh is not None and not consumed and partition.etag is None and not partition.events
+    return is_new and [event.kind for event in decision.scheduled] == [Kind.TaskScheduled]
+
+
+def _is_repeated_reply(event: Event, events: Iterable[Event]) -> bool:
+    """Whether an entity's reply is here already: after a crash or a lost answer of storage the entity sends its last replies again."""
     if event.kind is not Kind.EventRaised or not str(event.members.get("Input")).startswith(_REPLY_START):
         return False
     name = event.members["Name"]
@@ -346,6 +401,8 @@ def _is_repeated_reply(event: Event, events: Sequence[Event]) -> bool:
 
 def _mark_generation_played(events: Sequence[Event]) -> None:
     """After continue-as-new the history begins closed; upstream marks that first `OrchestratorCompleted` as played."""
+    if execution_started(events).members.get("Generation") is not None:
+        return  # a start of its own, looked at again after a restart
     for event in events[2:]:
         if event.kind is Kind.OrchestratorCompleted:
             event.played = True

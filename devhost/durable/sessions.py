@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
+from devhost.durable.activities import ActivityCall
 from devhost.durable.episode import RESPONSES
-from devhost.durable.history import Event
+from devhost.durable.history import Event, Kind
 from devhost.durable.state import InstanceState
 from devhost.durable.store import MAX_CONSUMED, Partition
 
@@ -41,8 +42,6 @@ class Session:
     quiet: frozenset[int] = frozenset()
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once `state` is what the history says: at once for a new instance, after reading it back for one that is recovered."""
-    recovered: bool = False
-    """Whether it was read back, so that replies of entities may come a second time."""
     play: bool = False
     """Whether Python has to be asked although no mail has come."""
     row_is_pending: bool = True
@@ -54,19 +53,35 @@ class Session:
     python_seconds: float = 0.0
     """How long the last answer took."""
     failures: int = 0
+    """Attempts in a row at the next episode that came to nothing."""
+    lost_a_worker: bool = False
+    """Whether one of them lost its worker."""
     reported: set[tuple[str, str]] = field(default_factory=set)
     """What has been logged already, with the execution it was about."""
     full: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there is no reason to wait for more mail."""
+    terminated: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody wants it to end, which ends a pause between attempts."""
+    stale: set[ActivityCall] = field(default_factory=set)
+    """Calls that run for an episode that came to nothing; their results are nobody's."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when its end is committed."""
     gone: bool = False
-    """Purged: whatever still arrives is dropped."""
+    """Purged or set aside: nothing is done with it any more."""
 
     @property
     def id(self) -> str:
         return self.state.instance_id
 
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to do for it now."""
+        return bool(self.mail) or self.play or self.partition is None or self.partition.is_ahead
+
     def post(self, mail: Mail) -> None:
         self.mail.append(mail)
+        if mail.event is not None and mail.event.kind is Kind.ExecutionTerminated:
+            self.terminated.set()
         if mail.event is None or mail.event.kind not in RESPONSES or len(self.mail) >= FULL or self.in_flight == 0:
             self.full.set()
 

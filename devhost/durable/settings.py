@@ -34,6 +34,8 @@ class DurableSettings:
     overridable: str = "NonRunningStates"
     """`NonRunningStates` or `AnyState`: which existing instances a start with their id replaces."""
     http_sleep_milliseconds: int = 30_000
+    use_forwarded_host: bool = False
+    """Whether links to an instance follow `X-Forwarded-Host` and `X-Forwarded-Proto`."""
     entity_reorder_minutes: int = 30
     default_version: str = ""
     version_match: str = "None"
@@ -75,6 +77,7 @@ class DurableSettings:
             store_inputs=section.flag("storeInputsInOrchestrationHistory", default=False),
             overridable=section.one_of("overridableExistingInstanceStates", "NonRunningStates", ("NonRunningStates", "AnyState")),
             http_sleep_milliseconds=section.section("httpSettings").positive("defaultAsyncRequestSleepTimeMilliseconds", 30_000),
+            use_forwarded_host=section.section("httpSettings").flag("useForwardedHost", default=False),
             entity_reorder_minutes=section.whole("entityMessageReorderWindowInMinutes", 30),
             default_version=version,
             version_match=section.one_of(

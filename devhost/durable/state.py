@@ -92,5 +92,13 @@ class InstanceState:
             completed=row.get("CompletedTime"),
             scheduled=row.get("ScheduledStartTime"),
             generation=None if generation is None else int(generation),
-            parent=loads(parent) if parent else None,
+            parent=_parent(parent),
         )
+
+
+def _parent(text: str | None) -> Mapping[str, Any] | None:
+    try:
+        parent = loads(text) if text else None
+    except ValueError:
+        return None  # the history has it too, and that is what counts
+    return parent if isinstance(parent, dict) else None

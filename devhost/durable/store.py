@@ -14,15 +14,15 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
-from devhost.durable.history import CorruptRow, Event, Kind, from_row, row_key, to_row
+from devhost.durable.history import CorruptRow, Event, Kind, from_row, index_of, row_key, to_row
 from devhost.durable.jsontext import loads
-from devhost.durable.large import LargeValues
+from devhost.durable.large import LargeValues, LostValue
 from devhost.durable.names import from_key, to_key
 from devhost.durable.state import InstanceState
 from devhost.durable.times import now_text, to_ticks
@@ -32,6 +32,7 @@ from devhost.storage.tables import MAX_BATCH_BYTES, MAX_OPERATIONS, Operation, e
 
 SENTINEL: Final = "sentinel"
 MESSAGE_PREFIX: Final = "message-"
+_SECOND_LOOK_SECONDS: Final = 0.3
 MAX_CONSUMED: Final = 60
 """How many message rows one episode may delete, so that they always fit into its last transaction."""
 
@@ -58,12 +59,20 @@ class Partition:
     execution_id: str = ""
     etag: str | None = None
     committed: int = 0
+    reach: int = 0
+    """No row was ever written from this index on: what goes there is an insert, which spares the service the search for an older row."""
     sent: int = 0
     """Rows below this have had their `EventSent` delivered."""
     custom_status: str = "null"
     """Kept with the sentinel too: the history does not have it, and the instances row may be late."""
     events: list[Event] = field(default_factory=list)
+    """What is stored, and behind it, for a moment, what is not written yet."""
     messages: list[Message] = field(default_factory=list)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it holds events that wait for the next commit."""
+        return len(self.events) > self.committed
 
 
 class HubStore:
@@ -113,16 +122,24 @@ class HubStore:
         page = await self.storage.tables.query_page(
             self.instances_table, filter_, top=top, next_partition=after, next_row="" if after is not None else None
         )
-        return [await self._instance(row) for row in page.rows], page.next_partition
+        return [await self._instance(row, must_be_whole=False) for row in page.rows], page.next_partition
 
-    async def unfinished(self) -> AsyncIterator[InstanceState]:
-        """Every instance whose row does not say that it has ended."""
+    async def unfinished(self, unreadable: Callable[[str, Exception], None]) -> AsyncIterator[InstanceState]:
+        """Every instance whose row does not say that it has ended; `unreadable` gets those whose row cannot be read, and why."""
         wanted = " or ".join(f"RuntimeStatus eq {literal(status)}" for status in ("Pending", "Running", "ContinuedAsNew", "Suspended"))
         async for row in self.storage.tables.query(self.instances_table, wanted):
-            yield await self._instance(row)
+            try:
+                yield await self._instance(row)
+            except LostValue as problem:
+                unreadable(from_key(row["PartitionKey"]), problem)
 
-    async def _instance(self, row: dict[str, Any]) -> InstanceState:
-        await self.large.restore_instance(row)
+    async def _instance(self, row: dict[str, Any], *, must_be_whole: bool = True) -> InstanceState:
+        """Raises LostValue, unless the address of a long value that is gone is as good as the value."""
+        try:
+            await self.large.restore_instance(row)
+        except LostValue:
+            if must_be_whole:
+                raise
         return InstanceState.from_row(row, from_key(row["PartitionKey"]))
 
     # ---- history
@@ -134,9 +151,23 @@ class HubStore:
             CorruptRow: a row that counts cannot be read; the message names it.
         """
         key = to_key(instance_id)
-        partition = Partition(key)
+        wanted = f"PartitionKey eq {literal(key)}"
+        try:
+            return await self.assemble(instance_id, [row async for row in self.storage.tables.query(self.history_table, wanted)])
+        except CorruptRow:
+            # A host that has just been killed may have left a transaction on its way, and the emulator shows half of one to readers.
+            await asyncio.sleep(_SECOND_LOOK_SECONDS)
+            return await self.assemble(instance_id, [row async for row in self.storage.tables.query(self.history_table, wanted)])
+
+    async def assemble(self, instance_id: str, found: Sequence[dict[str, Any]]) -> Partition:
+        """Makes a partition of the rows that were found of it, in key order.
+
+        Raises:
+            CorruptRow: a row that counts cannot be read; the message names it.
+        """
+        partition = Partition(to_key(instance_id))
         rows: list[dict[str, Any]] = []
-        async for row in self.storage.tables.query(self.history_table, f"PartitionKey eq {literal(key)}"):
+        for row in found:
             if row["RowKey"] == SENTINEL:
                 partition.execution_id = row.get("ExecutionId") or ""
                 partition.etag = row["odata.etag"]
@@ -148,6 +179,7 @@ class HubStore:
                 partition.messages.append(Message(row["RowKey"], from_row(row), row.get("Due")))
             else:
                 rows.append(row)
+        partition.reach = max((index_of(row["RowKey"]) + 1 for row in rows), default=0)
         counted = [row for row in rows if row.get("ExecutionId") == partition.execution_id]
         if partition.committed < 0:
             partition.committed = len(counted)  # written by another kind of host, which commits without such a count
@@ -170,7 +202,7 @@ class HubStore:
         execution_id: str | None = None,
         unfinished: bool = False,
     ) -> None:
-        """Appends events and deletes consumed messages, all or nothing, and updates `partition` to match.
+        """Appends events and deletes consumed messages, all or nothing, and updates `partition` to match. Events that wait go first.
 
         With `execution_id` the events start a new execution: they replace the history from its first row and must fit one transaction.
         `unfinished` marks the partition for a look after a crash, until `mark_sent`; events to be sent do so by themselves.
@@ -182,10 +214,13 @@ class HubStore:
         start = 0 if execution_id is not None else partition.committed
         execution = execution_id or partition.execution_id
         operations = []
+        if execution_id is None:
+            new = [*partition.events[start:], *new]
         for index, event in enumerate(new, start):
             row = to_row(event, partition.key, index, execution)
             await self.large.spill_history(row, partition.key)
-            operations.append(Operation("PUT", partition.key, row["RowKey"], encoded(row)))
+            operations.append(Operation("PUT" if index < partition.reach else "POST", partition.key, row["RowKey"], encoded(row)))
+        partition.reach = max(partition.reach, start + len(new))
         deletions = [Operation("DELETE", partition.key, row, etag="*") for row in consumed]
         groups = _groups(operations, MAX_OPERATIONS - 1 - len(deletions))
         if execution_id is not None and len(groups) > 1:
@@ -197,10 +232,8 @@ class HubStore:
         await self._write(
             partition, [*(groups[-1] if groups else []), *deletions], execution, start + len(new), sent, complete=True, unsent=unsent
         )
-        if execution_id is not None:
-            partition.events = []
         partition.execution_id, partition.committed, partition.sent = execution, start + len(new), sent
-        partition.events.extend(new)
+        partition.events[start:] = new
 
     async def mark_sent(self, partition: Partition) -> None:
         """Records that every `EventSent` up to here has been delivered."""
@@ -212,14 +245,13 @@ class HubStore:
         unsent = any(event.kind is Kind.EventSent for event in partition.events[partition.sent :])
         await self._write(partition, [], partition.execution_id, partition.committed, partition.sent, complete=True, unsent=unsent)
 
-    async def with_messages(self) -> tuple[set[str], set[str]]:
-        """The instance ids that have message rows, and those whose own messages may not all have been sent."""
-        waiting = {
-            from_key(row["PartitionKey"])
-            async for row in self.storage.tables.query(
-                self.history_table, f"RowKey ge {literal(MESSAGE_PREFIX)} and RowKey lt 'message.'", select="PartitionKey,RowKey"
-            )
-        }
+    async def with_messages(self) -> tuple[dict[str, list[str]], set[str]]:
+        """The instance ids that have message rows, with these, and the ids of those whose own messages may not all have been sent."""
+        waiting: dict[str, list[str]] = {}
+        async for row in self.storage.tables.query(
+            self.history_table, f"RowKey ge {literal(MESSAGE_PREFIX)} and RowKey lt 'message.'", select="PartitionKey,RowKey"
+        ):
+            waiting.setdefault(from_key(row["PartitionKey"]), []).append(row["RowKey"])
         unsent = {
             from_key(row["PartitionKey"])
             async for row in self.storage.tables.query(

@@ -8,7 +8,7 @@ import logging
 import platform
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -49,12 +49,15 @@ class AdminApi:
         executor: FunctionExecutor,
         authorization: Authorization,
         keys: Keys,
+        problems: Callable[[], list[str]],
     ) -> None:
+        """`problems` gives what is wrong with the host at the moment, a sentence each."""
         self._settings = settings
         self._functions = {function.name.lower(): function for function in functions}
         self._executor = executor
         self._authorization = authorization
         self._keys = keys
+        self._problems = problems
         self._started = time.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -112,10 +115,11 @@ class AdminApi:
     # The host
 
     def _host_status(self) -> Reply:
+        problems = self._problems()
         return _json({
             "id": self._settings.host_id, "state": "Running", "version": f"{VERSION}.0", "versionDetails": VERSION, "platformVersion": "",
             "instanceId": "", "computerName": platform.node(), "processUptime": int((time.monotonic() - self._started) * 1000),
-            "functionAppContentEditingState": "Unknown",
+            "functionAppContentEditingState": "Unknown", **({"errors": problems} if problems else {}),
         })  # fmt: skip
 
     def _host_config(self) -> Reply:

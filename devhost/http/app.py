@@ -81,6 +81,8 @@ class WebApp:
 
     async def _call_function(self, request: Request, match: RouteMatch) -> Reply:
         function = match.route.function
+        if function.disabled and not self._authorization.may_call_disabled(request, function.name):
+            return Reply(status=404)
         if refusal := self._authorization.refuse_function(request, function.name, match.route.auth_level):
             return refusal
         invocation = Invocation(

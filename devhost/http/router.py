@@ -51,12 +51,12 @@ class Router:
     """All routes of the app."""
 
     def __init__(self, functions: Iterable[FunctionMetadata], prefix: str) -> None:
-        """`functions` are those to serve; the ones that are in error, disabled or not HTTP-triggered are left out.
+        """`functions` are those to serve; the ones that are in error or not HTTP-triggered are left out. Disabled ones keep their route.
 
         Raises:
             BadTemplate: a route cannot be read.
         """
-        served = [f for f in functions if f.kind == "httpTrigger" and not f.errors and not f.disabled]
+        served = [f for f in functions if f.kind == "httpTrigger" and not f.errors]
         self.routes = [make_route(function, prefix) for function in sorted(served, key=lambda f: f.name.upper())]
 
     def match(self, method: str, path: str) -> RouteMatch | None:

@@ -76,7 +76,8 @@ class HttpServer:
         await self.stop_listening()
         if self.connections:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._all_closed.wait(), grace_seconds)
+                async with asyncio.timeout(grace_seconds):
+                    await self._all_closed.wait()
         for connection in list(self.connections):
             connection.abort()
 

@@ -1,4 +1,4 @@
-"""A storage account: its connection string, its signature, and one HTTP session for its three services.
+"""A storage account: its connection string, its signature, and the connections to its three services.
 
 Requests carry an account SAS in the URL instead of a signature in each header: it is made once and kept for hours, which takes signing off
 the hot path. Throttling and outages are retried here; what a retried write means is for the caller to find out (see `store.commit`).
@@ -15,10 +15,8 @@ import time
 from collections.abc import Mapping
 from urllib.parse import quote
 
-import aiohttp
-from yarl import URL
-
 from devhost.storage.blobs import BlobClient
+from devhost.storage.connections import Connections
 from devhost.storage.errors import BadConnectionString, StorageError, StorageUnavailable
 from devhost.storage.http import Answer
 from devhost.storage.queues import QueueClient
@@ -33,10 +31,13 @@ _DEVELOPMENT = (
 )
 _SIGNATURE_SECONDS = 24 * 3600
 _TRANSIENT = {408, 429, 500, 502, 503, 504}
+_ANSWER_SECONDS = 15.0
+_LEAST_SILENCE_SECONDS = 5.0
+_LONGEST_WAIT_SECONDS = 60.0
 
 
 class StorageAccount:
-    """One account and the session to it. `tables`, `blobs` and `queues` are its clients."""
+    """One account and the connections to it. `tables`, `blobs` and `queues` are its clients."""
 
     def __init__(self, *, name: str, key: bytes | None, signature: str | None, endpoints: Mapping[str, str]) -> None:
         self.name = name
@@ -44,11 +45,13 @@ class StorageAccount:
         """`blob`, `queue`, `table` → base URL without a trailing slash."""
         self.calls = 0
         """How many requests have been sent, for measurements."""
+        self.answer_seconds = _ANSWER_SECONDS
+        """For how long the service may be silent before a request counts as lost."""
         self._key = key
         self._given_signature = signature
         self._signature = ""
         self._signature_until = 0.0
-        self._session: aiohttp.ClientSession | None = None
+        self._connections: dict[str, Connections] = {}
         self._closed = False
         self.tables = TableClient(self)
         self.blobs = BlobClient(self)
@@ -89,11 +92,10 @@ class StorageAccount:
         return cls(name=name, key=key, signature=signature, endpoints=endpoints)
 
     async def close(self) -> None:
-        """Closes the session; a later request is refused."""
+        """Closes the connections; a later request is refused."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for connections in self._connections.values():
+            await connections.close()
 
     async def request(
         self,
@@ -110,20 +112,23 @@ class StorageAccount:
         """Sends one request, repeating it while the service is busy or away.
 
         `path` (with its leading slash) and `query` are percent-encoded already. `patience` is for how many seconds to go on trying after
-        the first transient failure; a status in `expect` is an answer.
+        the first transient failure; a status in `expect` is an answer. A service that says when to come again (`Retry-After`) is obeyed.
 
         Raises:
             StorageError: an answer outside `expect` that repeating would not change.
             StorageUnavailable: still no usable answer after `patience` seconds; a write may or may not have happened.
         """
-        deadline = time.monotonic() + patience
+        deadline: float | None = None
         delay = 0.1
         target = f"{method} {path}"
         while True:
             failure: Exception
+            told = 0.0
             try:
-                answer = await self._send(service, method, path, query, headers, body)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                answer = await self._send(
+                    service, method, path, query, headers, body, silence=min(self.answer_seconds, max(patience, _LEAST_SILENCE_SECONDS))
+                )
+            except OSError as error:
                 failure = StorageUnavailable(
                     f"storage at {self.endpoints[service]} does not answer {target}: {str(error) or type(error).__name__}"
                 )
@@ -134,26 +139,26 @@ class StorageAccount:
                 if answer.status not in _TRANSIENT:
                     raise refused
                 failure = StorageUnavailable(str(refused))
-            if time.monotonic() + delay > deadline:
+                told = _told_to_wait(answer)
+            now = time.monotonic()
+            deadline = now + patience if deadline is None else deadline
+            wait = max(told, delay * random.uniform(0.7, 1.3))  # noqa: S311
+            if now + wait > deadline:
                 raise failure
-            await asyncio.sleep(delay * random.uniform(0.7, 1.3))  # noqa: S311
+            await asyncio.sleep(wait)
             delay = min(delay * 2, 5.0)
 
     async def _send(
-        self, service: str, method: str, path: str, query: str, headers: Mapping[str, str] | None, body: bytes | None
+        self, service: str, method: str, path: str, query: str, headers: Mapping[str, str] | None, body: bytes | None, *, silence: float
     ) -> Answer:
         if self._closed:
             raise StorageUnavailable("the connection to storage has been closed")
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=48, keepalive_timeout=4)  # Azurite drops idle connections after 5 s
-            self._session = aiohttp.ClientSession(
-                connector=connector, timeout=aiohttp.ClientTimeout(total=30, connect=5), auto_decompress=False
-            )
-        url = f"{self.endpoints[service]}{path}?{query}&{self._sign()}" if query else f"{self.endpoints[service]}{path}?{self._sign()}"
+        connections = self._connections.get(service)
+        if connections is None:
+            connections = self._connections[service] = Connections(self.endpoints[service])
         self.calls += 1
-        sent = {"x-ms-version": API_VERSION, **(headers or {})}
-        async with self._session.request(method, URL(url, encoded=True), headers=sent, data=body) as response:
-            return Answer(response.status, response.headers, await response.read())
+        target = f"{path}?{query}&{self._sign()}" if query else f"{path}?{self._sign()}"
+        return await connections.request(method, target, {"x-ms-version": API_VERSION, **(headers or {})}, body, silence=silence)
 
     def _sign(self) -> str:
         if self._given_signature is not None:
@@ -187,6 +192,12 @@ def _parts(text: str) -> dict[str, str]:
         if found:
             parts[name.strip().lower()] = value.strip()
     return parts
+
+
+def _told_to_wait(answer: Answer) -> float:
+    """The seconds of `Retry-After`; 0 when there are none, or a date."""
+    text = answer.headers.get("Retry-After", "")
+    return min(float(text), _LONGEST_WAIT_SECONDS) if text.isdecimal() else 0.0
 
 
 def _error(answer: Answer) -> tuple[str, str]:

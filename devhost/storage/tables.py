@@ -18,6 +18,8 @@ MAX_OPERATIONS = 100
 MAX_BATCH_BYTES = 3_000_000
 """Below the service's 4 MiB, as upstream keeps it."""
 
+_TOKEN = uuid.uuid4().hex
+"""Unlikely enough to occur in what is stored."""
 _JSON = {
     "Content-Type": "application/json",
     "Accept": "application/json;odata=minimalmetadata",
@@ -147,7 +149,7 @@ class TableClient:
         """
         base = self._account.endpoints["table"]
         host = urlsplit(base).netloc
-        boundary, changeset = f"batch_{uuid.uuid4().hex}", f"changeset_{uuid.uuid4().hex}"
+        boundary, changeset = f"batch_{_TOKEN}", f"changeset_{_TOKEN}"
         chunks = [f"--{boundary}\r\nContent-Type: multipart/mixed; boundary={changeset}\r\n\r\n".encode()]
         opening = f"--{changeset}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
         for operation in operations:

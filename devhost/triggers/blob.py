@@ -122,22 +122,24 @@ class BlobTriggers:
                         continue
                     version = (key, f"{container}/{blob.name}", etag)
                     present.add(version)
-                    if version not in self._seen:
-                        await self._queue_work(key, container, blob, etag)
+                    if version not in self._seen and await self._queue_work(key, container, blob, etag):
                         self._seen.add(version)
-            self._seen = {version for version in self._seen if not version[1].startswith(container + "/")} | present
+            self._seen = {version for version in self._seen if version in present or not version[1].startswith(container + "/")}
 
-    async def _queue_work(self, key: str, container: str, blob: BlobItem, etag: str) -> None:
-        """Puts the message for one version of a blob, unless its receipt says that this has been done."""
+    async def _queue_work(self, key: str, container: str, blob: BlobItem, etag: str) -> bool:
+        """Puts the message for one version of a blob, unless its receipt says that this has been done.
+
+        Returns whether it is done: while somebody's lease is on the receipt (it may be our own, of an attempt that failed half-way) it is not.
+        """
         receipt = f"blobreceipts/{self._host.settings.host_id}/{key}/{etag}/{container}/{blob.name}"
         created = await self._account.blobs.put(HOSTS_CONTAINER, receipt, b"", metadata={"Completed": "Incomplete"}, only_if_absent=True)
         if created is None:
             properties = await self._account.blobs.properties(HOSTS_CONTAINER, receipt)
             if properties is not None and properties.get("x-ms-meta-Completed") == "Completed":
-                return
+                return True
         lease = str(uuid.uuid4())
         if not await self._account.blobs.lease(HOSTS_CONTAINER, receipt, "acquire", lease=lease, seconds=_LEASE_SECONDS):
-            return  # another host is at it
+            return False
         message = {
             "Type": "BlobTrigger", "FunctionId": key, "BlobType": "BlockBlob", "ContainerName": container, "BlobName": blob.name, "ETag": etag,
         }  # fmt: skip
@@ -145,6 +147,7 @@ class BlobTriggers:
         await self._account.blobs.set_metadata(HOSTS_CONTAINER, receipt, _DONE, lease=lease)
         await self._account.blobs.lease(HOSTS_CONTAINER, receipt, "release", lease=lease)
         self._listener.poke()
+        return True
 
     # Work
 

@@ -6,13 +6,30 @@ import logging
 from collections.abc import Sequence
 
 from devhost.functions import FunctionMetadata
+from devhost.jsonc import MissingConnection, SettingsError
 from devhost.storage.account import StorageAccount
 from devhost.triggers.base import Trigger, TriggerHost
-from devhost.triggers.blob import BlobTriggers
+from devhost.triggers.blob import BlobPattern, BlobTriggers
 from devhost.triggers.queue import QueueTrigger
 from devhost.triggers.timer import TimerTrigger
 
 _log = logging.getLogger("Host.Startup")
+
+
+def trigger_problem(host: TriggerHost, function: FunctionMetadata) -> str | None:
+    """Why a function's listener cannot be made: a schedule, a queue's name, a path. Such a function is in error; the others run."""
+    try:
+        if function.kind == "timerTrigger":
+            TimerTrigger(host, function, None)
+        elif function.kind == "queueTrigger":
+            QueueTrigger(host, function)
+        elif function.kind == "blobTrigger":
+            BlobPattern(host.settings.expand(str(function.trigger.get("path", "")), "path"), function.name)
+    except MissingConnection:
+        return None  # which keeps the whole host from starting
+    except SettingsError as error:
+        return str(error).removeprefix(f"function {function.name}: ")
+    return None
 
 
 def make_triggers(host: TriggerHost, functions: Sequence[FunctionMetadata]) -> list[Trigger]:

@@ -97,7 +97,8 @@ class QueueListener:
                 continue
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), delay)
+                async with asyncio.timeout(delay):  # not wait_for: in Python 3.11 it can swallow the cancellation that stops this task
+                    await self._wake.wait()
                 delay = _SHORTEST_POLL_SECONDS
             except TimeoutError:
                 delay = min(delay * 2 * random.uniform(0.8, 1.2), self._settings.max_polling_interval)  # noqa: S311 - jitter

@@ -179,7 +179,8 @@ class TimerTrigger:
     async def _pause(self, seconds: float) -> bool:
         """Waits; True when the host is stopping."""
         try:
-            await asyncio.wait_for(self._is_stopping.wait(), max(0.0, seconds))
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._is_stopping.wait()
         except TimeoutError:
             return False
         return True

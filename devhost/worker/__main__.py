@@ -1,6 +1,6 @@
 """Starts a worker; run by its path, so that neither the host's folder nor anything beside it gets on the app's import path.
 
-python .../devhost/worker/__main__.py SOCKET_FD APP_DIR
+python .../devhost/worker/__main__.py SOCKET_FD APP_DIR LOAD_SECONDS
 """
 
 from __future__ import annotations
@@ -27,4 +27,4 @@ adopt_devhost()
 
 from devhost.worker.process import main  # noqa: E402
 
-main(int(sys.argv[1]), sys.argv[2])
+main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))

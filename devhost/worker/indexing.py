@@ -144,12 +144,16 @@ def describe_import_error(error: BaseException, app_dir: Path) -> str:
     """The error and the places in the app's own files that led to it, on one line each, without a traceback."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg} ({_relative(error.filename or '', app_dir)}, line {error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_app_file(frame.filename, app_dir)]
-    places = " -> ".join(f"{_relative(frame.filename, app_dir)} line {frame.lineno}" for frame in own)
+    places = describe_places(traceback.extract_tb(error.__traceback__), app_dir)
     missing = isinstance(error, ModuleNotFoundError) and error.name
     hint = f" (is it installed in {sys.prefix}?)" if missing else ""
     return f"{type(error).__name__}: {error}{hint}" + (f" [{places}]" if places else "")
+
+
+def describe_places(frames: traceback.StackSummary, app_dir: Path) -> str:
+    """The places in the app's own files, outermost first; empty when there are none."""
+    own = [frame for frame in frames if _is_app_file(frame.filename, app_dir)]
+    return " -> ".join(f"{_relative(frame.filename, app_dir)} line {frame.lineno}" for frame in own)
 
 
 def _is_app_file(filename: str, app_dir: Path) -> bool:

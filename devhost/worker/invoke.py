@@ -1,16 +1,16 @@
-"""Runs calls: sync functions in the thread pool, async ones on the event loop, the conversion of values on the same thread."""
+"""Runs calls: sync functions on the crew's threads, async ones on the event loop, the conversion of values on the same thread."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import traceback
-from concurrent.futures import Executor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from devhost.invocation import Datum, Failed, Invocation, Succeeded
-from devhost.wire import FrameReader, Send, outcome_frame, read_call
+from devhost.wire import FrameDecoder, Send, outcome_frame, read_call
 from devhost.worker.bindings import decode, encode
 from devhost.worker.context import Context, Out, RetryContext, RpcException
 from devhost.worker.indexing import Index, IndexedFunction
@@ -20,45 +20,35 @@ _OWN_FOLDER = str(Path(__file__).parent) + os.sep
 
 
 class Runner:
-    """Takes calls from the socket and answers each with one frame."""
+    """Makes jobs of the calls that come over the socket; calls of async functions it starts by itself. One frame answers each."""
 
-    def __init__(self, index: Index, *, loop: asyncio.AbstractEventLoop, executor: Executor, send: Send) -> None:
+    def __init__(self, index: Index, *, loop: asyncio.AbstractEventLoop, send: Send, stop: Callable[[], None]) -> None:
+        """`stop` is called on the loop when the host asks the worker to leave."""
         self._functions = index.functions
         self._loop = loop
-        self._executor = executor
         self._send = send
+        self._stop = stop
+        self._decoder = FrameDecoder()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def accept(self, frame: FrameReader) -> None:
-        """Starts one call; returns at once. Called on the reading thread."""
-        number: int = frame.header["n"]
-        call = read_call(frame)
-        function = self._functions.get(call.function)
-        if function is None:
-            self._answer(number, Failed(type_name="RuntimeError", message=f"no function is called {call.function!r}", stack=""))
-        elif function.is_async:
-            self._loop.call_soon_threadsafe(self._start_task, number, call, function)
-        else:
-            self._executor.submit(self._run_sync, number, call, function)
-
-    def _answer(self, number: int, outcome: Succeeded | Failed) -> None:
-        self._send(outcome_frame(number, outcome))
-
-    def _run_sync(self, number: int, call: Invocation, function: IndexedFunction) -> None:
-        identity = CallIdentity(call.function, call.invocation_id, call.instance_id)
-        current_call.set(identity)
-        running_calls[call.invocation_id] = identity
-        try:
-            arguments, outs = bind(call, function)
-            outcome: Succeeded | Failed = succeeded(function, function.call(**arguments), outs)
-        except (SystemExit, KeyboardInterrupt) as stop:
-            leave(stop)
-        except BaseException as error:  # noqa: BLE001 - user code may raise anything
-            outcome = failed(error)
-        finally:
-            running_calls.pop(call.invocation_id, None)
-            current_call.set(None)
-        self._answer(number, outcome)
+    def split(self, data: bytes) -> list[SyncCall]:
+        """The calls of sync functions that are complete with `data`."""
+        found: list[SyncCall] = []
+        for frame in self._decoder.feed(data):
+            if frame.header["k"] != "call":
+                self._loop.call_soon_threadsafe(self._stop)
+                continue
+            number: int = frame.header["n"]
+            call = read_call(frame)
+            function = self._functions.get(call.function)
+            if function is None:
+                text = f"no function is called {call.function!r}"
+                self._send(outcome_frame(number, Failed(type_name="RuntimeError", message=text, stack="")))
+            elif function.is_async:
+                self._loop.call_soon_threadsafe(self._start_task, number, call, function)
+            else:
+                found.append(SyncCall(number, call, function))
+        return found
 
     def _start_task(self, number: int, call: Invocation, function: IndexedFunction) -> None:
         task = self._loop.create_task(self._run_async(number, call, function))
@@ -78,7 +68,35 @@ class Runner:
             outcome = failed(error)
         finally:
             running_calls.pop(call.invocation_id, None)
-        self._answer(number, outcome)
+        self._send(outcome_frame(number, outcome))
+
+
+class SyncCall:
+    """One call of a sync function."""
+
+    __slots__ = ("_call", "_function", "_number", "name")
+
+    def __init__(self, number: int, call: Invocation, function: IndexedFunction) -> None:
+        self._number, self._call, self._function = number, call, function
+        self.name = call.function
+
+    def run(self) -> bytes:
+        """Runs it on this thread and returns the frame that answers it."""
+        call, function = self._call, self._function
+        identity = CallIdentity(call.function, call.invocation_id, call.instance_id)
+        current_call.set(identity)
+        running_calls[call.invocation_id] = identity
+        try:
+            arguments, outs = bind(call, function)
+            outcome: Succeeded | Failed = succeeded(function, function.call(**arguments), outs)
+        except (SystemExit, KeyboardInterrupt) as stop:
+            leave(stop)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            outcome = failed(error)
+        finally:
+            running_calls.pop(call.invocation_id, None)
+            current_call.set(None)
+        return outcome_frame(self._number, outcome)
 
 
 def leave(stop: SystemExit | KeyboardInterrupt) -> NoReturn:

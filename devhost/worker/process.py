@@ -1,8 +1,7 @@
 """The life of a worker process: index the app, then run what the host asks for until the host hangs up.
 
-Three kinds of threads: the main thread runs the event loop for async functions (a blocking call in one holds up all of them, as on
-the real host), a pool runs sync functions, and one thread reads the socket, so that the host is heard, and its death noticed, whatever
-user code does to the other two.
+The main thread runs the event loop for async functions (a blocking call in one holds up all of them, as on the real host); a crew of
+threads runs sync functions and reads the socket, so that the host is heard, and its death noticed, whatever user code does.
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ import signal
 import socket
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from devhost.wire import FrameDecoder, plain_frame
+from devhost.wire import plain_frame
+from devhost.worker.crew import Crew
 from devhost.worker.indexing import Index, index_app
 from devhost.worker.invoke import Runner
+from devhost.worker.load_watch import LoadWatch
 from devhost.worker.logs import forward_logs
 
 _READ_SIZE = 256 * 1024
@@ -66,38 +66,30 @@ def report(index: Index, threads: int) -> bytes:
     return plain_frame({"k": "ready", "functions": functions, "problems": index.problems, "threads": threads})
 
 
-async def serve(connection: HostConnection, app_dir: Path) -> None:
+async def serve(connection: HostConnection, app_dir: Path, load_seconds: float) -> None:
     """Indexes inside a running loop, as upstream does, and returns when the host says stop."""
     loop = asyncio.get_running_loop()
     forward_logs(connection.send)
     threads = thread_count()
     script = os.environ.get("PYTHON_SCRIPT_FILE_NAME") or "function_app.py"
+    watch = LoadWatch(connection.send, app_dir, load_seconds)
     index = index_app(app_dir, script)
+    watch.finished()
     stopped = asyncio.Event()
-    executor = ThreadPoolExecutor(threads, thread_name_prefix="function")
-    runner = Runner(index, loop=loop, executor=executor, send=connection.send)
-
-    def read() -> None:
-        decoder = FrameDecoder()
-        while data := connection.receive():
-            for frame in decoder.feed(data):
-                if frame.header["k"] == "call":
-                    runner.accept(frame)
-                else:
-                    loop.call_soon_threadsafe(stopped.set)
-        die_with_host()
-
-    threading.Thread(target=read, name="host", daemon=True).start()
+    runner = Runner(index, loop=loop, send=connection.send, stop=stopped.set)
+    crew = Crew(threads, receive=connection.receive, split=runner.split, send=connection.send, hung_up=die_with_host)
+    crew.start()
     connection.send(report(index, threads))
     await stopped.wait()
-    executor.shutdown(wait=False)
+    while crew.running:  # the host has waited already, and ends what takes too long  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
-def main(descriptor: int, app_dir: str) -> None:
-    """Runs a worker whose end of the socket is `descriptor`."""
+def main(descriptor: int, app_dir: str, load_seconds: float) -> None:
+    """Runs a worker whose end of the socket is `descriptor`. `load_seconds`: how long loading the app may take."""
     connection = HostConnection(descriptor)
     sys.path.insert(0, app_dir)
     packages = Path(app_dir, ".python_packages", "lib", "site-packages")
     if packages.is_dir():
         sys.path.append(str(packages))
-    asyncio.run(serve(connection, Path(app_dir)))
+    asyncio.run(serve(connection, Path(app_dir), load_seconds))

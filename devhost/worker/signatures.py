@@ -141,8 +141,16 @@ def _check_type(check: _Check, name: str, expected: Any, *, is_out: bool) -> str
     if not accepts_all and not _fits(test, expected):
         check.problems.append(
             f'type of {name} binding in the function definition "{binding_type}" does not match its Python annotation "{_name(expected)}"'
+            + _streaming_hint(binding_type, expected)
         )
     return kind
+
+
+def _streaming_hint(binding_type: str, expected: Any) -> str:
+    """What to say of the request types of the HTTP streaming extension, which the real worker takes and this one does not."""
+    module = str(getattr(expected, "__module__", ""))
+    is_streaming = binding_type == "httpTrigger" and module.partition(".")[0] in {"azurefunctions", "fastapi", "starlette"}
+    return "; HTTP streaming (azurefunctions-extensions-http-fastapi) is not supported by this host" if is_streaming else ""
 
 
 def _return_type(check: _Check) -> str | None:

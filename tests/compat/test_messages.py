@@ -18,7 +18,8 @@ from tidemill.messages.run import BuildPlan, CommitRun, MaterializeUnits, Record
 from tidemill.model.facts import Column, DataFile, Entry, InputVersion, Materialization, Observation
 from tidemill.model.outcomes import Canceled, ErrorInfo, Failed, Skipped, Succeeded, Unchanged
 from tidemill.model.runs import AssetResult, RunRequest, RunResult, RunStatus, UnitFailure
-from tidemill.plan.plan import Action, PinnedInput, Plan, PlannedAsset, PlannedUnit, UnitInput
+from tidemill.plan.plan import Action, PinnedInput, PlannedAsset, PlannedUnit, UnitInput
+from tidemill.plan.stored import PlanHead, PlanSlice, SliceRef, Source
 from tidemill.plan.tranche import Tranche, TrancheAsset, TrancheUnit, UnitWork
 
 FOLDER = Path(__file__).parent
@@ -60,16 +61,28 @@ EXAMPLES: dict[str, msgspec.Struct] = {
     ),
     "record_tranche": RecordTranche(run_id="r-1", number=0, next_position=5, outcomes=OUTCOMES),
     "commit_run": CommitRun(run_id="r-1"),
-    "plan": Plan(
+    "plan": PlanHead(
         selection="*",
         partitions="*",
+        parameters={"p": 1},
         branch="main",
         base=3,
         snapshot="s" * 64,
         rerun=False,
         assets=(PlannedAsset(key="a.b", code_version="c", parameters={}, reads_partition=True, mapping_inputs=("in",)),),
-        units=(PlannedUnit(0, "2013-01", Action.RUN, "never materialized", (UnitInput("in", 0, 0),), (PINNED,), None),),
         observations=(PINNED,),
+        counts=((1, 1, 0, 0, 0),),
+        starts=(0,),
+        work=(SliceRef("w" * 64, 0, 0),),
+        idle=(SliceRef("i" * 64, 1, 1),),
+    ),
+    "plan_slice": PlanSlice(
+        ranges=((1000, 2),),
+        units=(
+            PlannedUnit(0, "2013-01", Action.WAIT, "an input runs first", (UnitInput("in", 4, 0),), (PINNED,), ENTRY),
+            PlannedUnit(0, "2013-02", Action.REUSE, "made from exactly the same before", (), (PINNED,), None, ENTRY),
+        ),
+        sources=(Source(4, 0, "2012-12"),),
     ),
     "materialization": Materialization(
         asset="a.b",

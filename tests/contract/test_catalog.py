@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.catalog.world import entry, held, materialize, minute, put, unit
 from tidemill.catalog import Catalog
+from tidemill.catalog.signing import Signer
 from tidemill.catalog.verify import verify
 from tidemill.errors import CatalogConflict, RunFenced
 from tidemill.storage import BlobStore
@@ -102,3 +103,27 @@ def test_a_small_commit_writes_little(store: BlobStore) -> None:
     put(Catalog(counting), {"a@01500": "changed"}, run="run-2")
     created = [call.name for call in counting.calls if call.verb == "create"]
     assert len(created) <= 5  # a leaf, a root, perhaps one between, the snapshot, the log entry
+
+
+def test_an_idle_branch_costs_a_few_kilobytes(store: BlobStore) -> None:
+    catalog = Catalog(store)
+    put(catalog, {f"a@{number:05d}": str(number) for number in range(3000)})
+
+    def size() -> int:
+        return sum(len(blob.data) for name in store.names("") if (blob := store.get(name)))
+
+    before = size()
+    catalog.create_branch("idle", author="ada", reason="an idea", at=minute(1))
+    assert 0 < size() - before < 2000
+    assert len(catalog.on("idle").view().all_entries()) == 3000
+
+
+def test_a_signed_commit_costs_few_calls_and_verifies(store: BlobStore) -> None:
+    catalog = Catalog(store, signer=Signer.load("1" * 64))
+    put(catalog, {"a@1": materialize(catalog.objects, "a@1", [1])})
+    catalog.change_keys(add=[catalog.signer.key], author="ada", reason="r", at=minute(1))  # type: ignore[union-attr]
+    counting = FaultyStore(store)
+    put(Catalog(counting, signer=catalog.signer), {"a@1": materialize(catalog.objects, "a@1", [2])})
+    assert len(counting.calls) < 20
+    found = verify(store, rows=True, trusted=catalog.signer.key)  # type: ignore[union-attr]
+    assert (found.problem, found.signed) == (None, 2)

@@ -63,11 +63,12 @@ class Project:
         assert done.returncode == code, f"exit code {done.returncode} instead of {code}\n{said}"
         seen = _RUN_ID.search(done.stdout)
         self.run_id = seen.group() if seen else self.run_id
-        lines = iter([_plain(line) for line in f"{done.stdout}\n{done.stderr}".splitlines()])
+        lines = iter([plain(line) for line in f"{done.stdout}\n{done.stderr}".splitlines()])
         for line in expected:
-            wanted = re.compile(re.escape(re.sub(r"\bRUN\b", self.run_id, _plain(line))).replace("…", ".*"))
+            wanted = re.compile(re.escape(re.sub(r"\bRUN\b", self.run_id, plain(line))).replace("…", ".*"))
             assert any(wanted.fullmatch(each) for each in lines), f"the page promises this line, in this place:\n{line}\n{said}"
 
 
-def _plain(line: str) -> str:
+def plain(line: str) -> str:
+    """A line without the frames and widths of a terminal."""
     return " ".join(_FRAME.sub(" ", line).split())

@@ -51,7 +51,7 @@ def make_targets() -> dict[str, str]:
     """Targets of the Makefile, and the variables that people may set."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", text, re.MULTILINE))
-    variables = set(re.findall(r"\$[({]([A-Z]+)", text)) | set(re.findall(r"^([A-Z]+) [?:]?=", text, re.MULTILINE))
+    variables = set(re.findall(r"\$[({]([A-Z_]+)", text)) | set(re.findall(r"^([A-Z_]+) [?:]?=", text, re.MULTILINE))
     return dict.fromkeys(targets, "target") | dict.fromkeys(variables, "variable")
 
 
@@ -74,7 +74,7 @@ def test_every_make_command_can_be_given(page: Path) -> None:
             continue
         known = make_targets()
         for word in shlex.split(command.partition("make")[2]):
-            variable = re.match(r"([A-Z]+)=", word)
+            variable = re.match(r"([A-Z_]+)=", word)
             assert known.get(variable[1] if variable else word) == ("variable" if variable else "target"), command
 
 
@@ -171,7 +171,7 @@ def test_every_code_that_a_run_may_end_with_is_explained() -> None:
         code
         for path in (ROOT / "tidemill").rglob("*.py")
         for code in re.findall(
-            r'(?:\bcode=|_Rejected\(\s*|^    code = )"([a-z]+(?:-[a-z]+)+)"', path.read_text(encoding="utf-8"), re.MULTILINE
+            r'(?:\bcode=|Rejected\(\s*|^    code = )"([a-z]+(?:-[a-z]+)+)"', path.read_text(encoding="utf-8"), re.MULTILINE
         )
     }
     assert {"units-failed", "wrong-schema", "user-code-failed", "asset-not-found"} <= given

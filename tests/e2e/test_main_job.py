@@ -109,7 +109,7 @@ def test_the_stored_parquet_says_the_same_to_plain_pyarrow(azurite: Azurite, run
 def test_a_second_run_starts_no_unit_and_commits_nothing(app: App, run: dict[str, Any]) -> None:
     again = app.run("flights/*")
     assert again["status"] == "succeeded"
-    assert again["units"]["reused"] == 61
+    assert again["units"]["up_to_date"] == 61
     assert (again["commit"], again["changed"]) == (run["commit"], 0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -183,43 +182,3 @@ class Commits(RuleBasedStateMachine):
 def test_commits_follow_the_sequential_model() -> None:
     Commits.TestCase.settings = settings(max_examples=60 * DEPTH, stateful_step_count=20, deadline=None, phases=PHASES)
     Commits.TestCase("runTest").runTest()
-
-
-def _crash_points() -> Iterator[tuple[int, Fault]]:
-    for number in range(30):
-        for fault in Fault:
-            yield number, fault
-
-
-def test_every_single_fault_at_every_single_call_changes_nothing() -> None:
-    """Exhaustive: a commit on a small catalog meets each fault at each of its calls, is tried again, and the outcome is that of no fault."""
-
-    def prepared() -> MemoryStore:
-        store = MemoryStore()
-        commit(
-            store,
-            "run-0",
-            Run(0, {UnitKey(AssetKey("a"), PartitionKey(str(number))): Entry(digest(bytes([number])), "") for number in range(9)}),
-        )
-        return store
-
-    wanted = Run(
-        1, {UnitKey(AssetKey("a"), PartitionKey("3")): Entry("3" * 64, ""), UnitKey(AssetKey("b"), PartitionKey("")): Entry("4" * 64, "")}
-    )
-    undisturbed = FaultyStore(prepared())
-    commit(undisturbed, "run-1", wanted)
-    expected = Catalog(undisturbed.inner).head()
-    calls = len(undisturbed.calls)
-    met: dict[Fault, int] = {}
-    for number, fault in _crash_points():
-        store = FaultyStore(prepared(), at({number: fault}))
-        try:
-            commit(store, "run-1", wanted)
-        except (StoreUnavailable, Crash):
-            commit(store.inner, "run-1", wanted)
-        head = Catalog(store.inner).head()
-        assert (head.number, head.hash, head.entry) == (expected.number, expected.hash, expected.entry)
-        for _, each in store.met:
-            met[each] = met.get(each, 0) + 1
-    assert calls >= 10
-    assert all(met[fault] >= 4 for fault in Fault), "some fault was hardly tried"

@@ -34,6 +34,8 @@ COLUMNS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     ),
     (pa.map_(pa.string(), pa.float64()), st.dictionaries(texts, st.none() | st.floats(), max_size=2).map(lambda each: list(each.items()))),
     (pa.dictionary(pa.int16(), pa.string()), texts),
+    (pa.dictionary(pa.int8(), pa.string()), st.sampled_from(["AA", "BB", "CC"])),
+    (pa.list_(pa.dictionary(pa.int8(), pa.string())), st.lists(st.none() | st.sampled_from(["x", "y"]), max_size=3)),
 ]
 
 

@@ -27,7 +27,7 @@ from tidemill.model.facts import Entry
 from tidemill.model.outcomes import Canceled, ErrorInfo, Failed, Skipped, Succeeded, Unchanged, UnitOutcome
 from tidemill.model.versions import digest
 from tidemill.plan.plan import Action, Plan, PlannedAsset, PlannedUnit, UnitInput
-from tidemill.plan.tranche import slice_plan
+from tidemill.testing.plans import SlicedPlan
 from tidemill.testing.replay import Asked, ReplayDriver
 
 ONCE = RetryPolicy(max_attempts=1)
@@ -53,17 +53,18 @@ class Activities:
     """Answers commands like the real activities, from a plan in memory."""
 
     def __init__(self, plan: Plan, *, failing: frozenset[int] = frozenset(), limit: int = 100, retry: RetryPolicy = ONCE) -> None:
-        self.plan, self.failing, self.limit = plan, failing, limit
+        self.plan, self.failing, self.sliced = plan, failing, SlicedPlan(plan, limit=limit)
         self.retries = {asset.key: retry for asset in plan.assets}
         self.outcomes: dict[int, UnitOutcome] = {}
         self.started: list[int] = []
         self.status = ""
+        self.seconds = 0.3
         self.cancel_requested = False
 
     def answer(self, asked: Asked) -> Any:
         match asked.name:
             case "build_plan":
-                tranche = slice_plan(self.plan, self.retries, number=0, start=0, outcomes={}, limit=self.limit)
+                tranche = self.sliced.tranche(0, self.retries, {})
                 command: Any = from_json(asked.payload, BuildPlan)
                 return seal(command, BuildPlanReply(result=PlanReady(plan="p", tranche=tranche, counts=self.plan.counts())))
             case "materialize_units":
@@ -74,14 +75,7 @@ class Activities:
                 self.outcomes.update((outcome.unit, outcome) for outcome in command.outcomes)
                 following = None
                 if command.next_position < len(self.plan.units):
-                    following = slice_plan(
-                        self.plan,
-                        self.retries,
-                        number=command.number + 1,
-                        start=command.next_position,
-                        outcomes=self.outcomes,
-                        limit=self.limit,
-                    )
+                    following = self.sliced.tranche(command.number + 1, self.retries, self.outcomes)
                 return seal(command, RecordTrancheReply(following=following, cancel_requested=self.cancel_requested))
             case "commit_run":
                 command = from_json(asked.payload, CommitRun)
@@ -102,7 +96,7 @@ class Activities:
         entry = Entry(
             record=digest(f"r{work.fingerprint}".encode()), data_version=digest(work.fingerprint.encode()), fingerprint=work.fingerprint
         )
-        return Succeeded(unit=work.position, entry=entry, row_count=1, size_bytes=1, seconds=0.3)
+        return Succeeded(unit=work.position, entry=entry, row_count=1, size_bytes=1, seconds=self.seconds)
 
 
 def start(activities: Activities) -> ReplayDriver:

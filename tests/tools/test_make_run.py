@@ -91,4 +91,4 @@ def test_a_crash_in_the_middle_of_the_main_job_loses_nothing(tmp_path: Path, sta
     starts.append(third := MakeRun(state, "--detach"))
     assert third.end() == 0, third.said
     assert run["run_id"] not in third.said
-    assert "reused" in third.said
+    assert "up to date" in third.said

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from tidemill.api.engine import Engine
-from tidemill.api.plan_summary import PlanSummaries
 from tidemill.execution.runtime import Runtime
 from tidemill.graph.asset_graph import AssetGraph
 
@@ -24,7 +23,6 @@ class ApiApp:
     engine: Engine
     token: Callable[[], str] = _random_token
     """Eight hex digits that nobody has used: the end of a new run id."""
-    plans: PlanSummaries = field(default_factory=PlanSummaries)
 
     @property
     def graph(self) -> AssetGraph:

@@ -37,7 +37,7 @@ def catalog_of(app: ApiApp, branch: str) -> Catalog:
         InvalidKey: it is no branch name.
         UnknownBranch: there is no such branch.
     """
-    catalog = app.runtime.catalog if branch in ("", app.runtime.branch) else app.runtime.catalog.on(branch)
+    catalog = app.runtime.catalog_on(branch)
     try:
         catalog.head()
     except NotFound as error:

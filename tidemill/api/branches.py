@@ -14,6 +14,7 @@ from tidemill.api.http import ApiResponse, json_response
 from tidemill.api.payloads import KeyText
 from tidemill.api.route import Call, Nothing
 from tidemill.catalog.catalog import Position
+from tidemill.catalog.writer import MAIN
 
 
 class BranchDiffQuery(PageOfChanges, frozen=True, kw_only=True):
@@ -35,14 +36,14 @@ class Farewell(msgspec.Struct, frozen=True, kw_only=True):
 def list_branches(app: ApiApp, _: Call[Nothing, Nothing]) -> ApiResponse:
     """Every branch that exists, by name, and where it is."""
     found = app.runtime.catalog.branches()
-    found.setdefault(app.runtime.branch, app.runtime.catalog.head())
+    found.setdefault(MAIN, app.runtime.catalog_on(MAIN).head())  # it exists from the start
     return json_response(BranchList(branches=tuple(_view(app, name, found[name]) for name in sorted(found))))
 
 
 def create_branch(app: ApiApp, call: Call[Nothing, NewBranch]) -> ApiResponse:
-    """Makes a branch that starts where another one is, or was. Nothing is copied."""
+    """Makes a branch that starts where another one is, or was. Nothing is copied. The branch that the app runs on, if it is not there yet, starts at main."""
     body = call.body
-    origin = catalog_of(app, body.origin)
+    origin = catalog_of(app, body.origin or (MAIN if body.name == app.runtime.branch else ""))
     start = number_at(origin, body.start)
     origin.create_branch(body.name, author=body.author, reason=body.reason, at=app.runtime.now(), start=start)
     made = origin.on(body.name)

@@ -19,7 +19,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     kind: str
-    """`commit`, `rollback`, `merge`, `branch` (it begins here), `fence` (a run was shut out) or `delete`."""
+    """`commit`, `rollback`, `merge`, `branch` (it begins here), `fence` (a run was shut out), `keys` (who may sign) or `delete`."""
     snapshot: str
     run_id: str
     """Empty if no run is involved."""
@@ -30,6 +30,8 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Units that it changed."""
     units: int
     """Units that hold something from here on."""
+    signer: str = ""
+    """Public key that signed it, 64 hex digits; empty if it is not signed. Shown, not checked: `tidemill verify` does."""
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,7 +195,7 @@ class UnitReason(msgspec.Struct, frozen=True, kw_only=True):
     asset: str
     partition: str
     action: str
-    """`run`, `wait` (an input runs first), `reuse` or `blocked`."""
+    """`run`, `reuse` (an earlier result is taken over), `skip` (up to date), `wait` (an input runs first) or `blocked`."""
     reason: str
     differences: tuple[Difference, ...]
     """What has changed since it was made; inputs that run first are left out."""

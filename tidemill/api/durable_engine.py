@@ -46,24 +46,28 @@ class DurableEngine:
         """Starts the orchestration of a run, unless there is one.
 
         Raises:
+            InvalidKey: the id is not a run's; nothing was asked.
             StoreUnavailable: the engine did not answer; whether it started is unknown, start again.
         """
-        if await self.status(run) is not None:
+        checked = run_id(run)
+        if await self.status(checked) is not None:
             return
         try:
-            await self._client.start_new(ORCHESTRATOR, run_id(run), to_json(RunInput(run_id=run)))
+            await self._client.start_new(ORCHESTRATOR, checked, to_json(RunInput(run_id=checked)))
         except Exception as error:  # the client raises bare exceptions, "already exists" of a racing start among them
-            if await self.status(run) is None:
+            if await self.status(checked) is None:
                 raise _unavailable("start the run", error) from error
 
     async def status(self, run: RunId) -> EngineStatus | None:
         """What the engine knows of a run; None if it has never heard of it.
 
         Raises:
+            InvalidKey: the id is not a run's; nothing was asked.
             StoreUnavailable: the engine did not answer.
         """
+        checked = run_id(run)
         try:
-            status = await self._client.get_status(run_id(run))
+            status = await self._client.get_status(checked)
         except Exception as error:
             raise _unavailable("say how the run stands", error) from error
         if not status or status.runtime_status is None:
@@ -74,12 +78,14 @@ class DurableEngine:
         """Makes a waiting run look whether it was cancelled. The event carries nothing, so a forged one can do no more.
 
         Raises:
+            InvalidKey: the id is not a run's; nothing was asked.
             StoreUnavailable: the engine did not answer.
         """
+        checked = run_id(run)
         try:
-            await self._client.raise_event(run_id(run), CANCEL_EVENT)
+            await self._client.raise_event(checked, CANCEL_EVENT)
         except Exception as error:
-            status = await self.status(run)
+            status = await self.status(checked)
             if status is not None and not status.state.is_final:
                 raise _unavailable("wake the run", error) from error
 

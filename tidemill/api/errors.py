@@ -148,6 +148,12 @@ class NotStored(PlanError):
     code = "not-stored"
 
 
+class NotMeasurable(PlanError):
+    """An asset whose columns cannot be measured."""
+
+    code = "not-measurable"
+
+
 class TooMuchData(RequestError):
     """More data than one reply may carry."""
 

@@ -139,6 +139,7 @@ def _entry(place: Position) -> HistoryEntry:
         at=datetime.fromisoformat(snapshot.at),
         changed=snapshot.changed,
         units=snapshot.units,
+        signer=snapshot.signature.key if snapshot.signature else "",
     )
 
 

@@ -1,8 +1,8 @@
-"""Asking where versions and columns come from, and for a run as OpenLineage events."""
+"""Asking where versions come from, and for a run as OpenLineage events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -12,12 +12,12 @@ from msgspec import Meta
 from tidemill.api.app import ApiApp
 from tidemill.api.as_of import AsOf, view_at
 from tidemill.api.assets import find_asset
+from tidemill.api.columns import declared_columns, held_of, measurement_of
 from tidemill.api.errors import InvalidQuery, NotMaterialized
 from tidemill.api.http import ApiResponse, json_response
 from tidemill.api.payloads import KeyText
 from tidemill.api.redact import redact
 from tidemill.api.route import Call, Nothing
-from tidemill.catalog.catalog import CatalogView
 from tidemill.definitions.assets import AssetDefinition
 from tidemill.errors import MissingExtra, UnknownPartition
 from tidemill.execution.planning import read_plan
@@ -28,10 +28,10 @@ from tidemill.lineage.columns import column_lineage
 from tidemill.lineage.openlineage import NAMESPACE, RunHistory, end_event, start_event, unit_events
 from tidemill.lineage.values import ColumnLineage, Direction, RunEvents
 from tidemill.lineage.versions import Walk
-from tidemill.model.facts import Materialization, Record
-from tidemill.model.keys import AssetKey, PartitionKey, run_id
+from tidemill.model.facts import Entry, Materialization
+from tidemill.model.keys import AssetKey, PartitionKey, UnitKey, run_id
 from tidemill.model.outcomes import ErrorInfo, Failed, UnitOutcome
-from tidemill.model.runs import RunResult
+from tidemill.model.runs import RunRequest, RunResult, RunStatus
 
 
 class LineageQuery(AsOf, frozen=True, kw_only=True):
@@ -74,13 +74,6 @@ def get_lineage(app: ApiApp, call: Call[LineageQuery, Nothing]) -> ApiResponse:
     return json_response(walk.follow(definition.key, partition, Direction(query.direction), query.depth))
 
 
-def get_column_lineage(app: ApiApp, call: Call[AsOf, Nothing]) -> ApiResponse:
-    """Where the columns of an asset come from."""
-    definition = find_asset(app.graph, call.params["asset"])
-    columns = _columns(app.runtime, view_at(app, call.query), definition)
-    return json_response(column_lineage(definition, columns))
-
-
 def get_run_events(app: ApiApp, call: Call[EventsQuery, Nothing]) -> ApiResponse:
     """A run as OpenLineage events, in order."""
     history = _history(app.runtime, app.graph, call.params["run_id"], call.query.namespace)
@@ -108,17 +101,6 @@ def _partition(definition: AssetDefinition, text: str) -> PartitionKey | None:
     return PartitionKey(text) if text else None
 
 
-def _columns(runtime: Runtime, view: CatalogView, definition: AssetDefinition) -> dict[str, list[str]]:
-    """Columns by asset key, of an asset and of those that it reads, as their last partition has them; external ones have none on record."""
-    found: dict[str, list[str]] = {}
-    for key in dict.fromkeys([definition.key, *(each.asset for each in definition.inputs.values())]):
-        entries = list(view.entries(key).values())
-        record = runtime.catalog.record(entries[-1].record) if entries else None
-        if isinstance(record, Materialization):
-            found[key] = [each.name for each in record.columns]
-    return found
-
-
 def _history(runtime: Runtime, graph: AssetGraph, text: str, namespace: str) -> RunHistory:
     run = run_id(text)
     request, result, planned = runtime.runs.request(run), runtime.runs.result(run), runtime.runs.plan(run)
@@ -129,29 +111,48 @@ def _history(runtime: Runtime, graph: AssetGraph, text: str, namespace: str) -> 
         started_at=planned.started_at if planned else request.requested_at,
         outcomes={at: _safe(each) for at, each in runtime.runs.outcomes(run).items()},
         records=partial(read_records, runtime.catalog),
-        columns=_column_finder(graph, partial(read_records, runtime.catalog)),
+        columns=_column_finder(runtime, graph),
+        definition=partial(_deployed, graph),
+        is_published=_published(runtime, request, result),
         namespace=namespace,
     )
 
 
-def _column_finder(
-    graph: AssetGraph, read: Callable[[Iterable[str]], Mapping[str, Record]]
-) -> Callable[[Materialization], ColumnLineage | None]:
+def _deployed(graph: AssetGraph, asset: str, code_version: str) -> AssetDefinition | None:
+    """The asset as deployed, if its code is of that version."""
+    definition = graph.assets.get(AssetKey(asset))
+    return definition if definition is not None and definition.code_version == code_version else None
+
+
+def _published(runtime: Runtime, request: RunRequest, result: RunResult | None) -> Callable[[UnitKey, Entry], bool]:
+    """Whether the run published a version: all of them if it succeeded; else those that one of its commits holds, of groups published more often."""
+    if result is None or result.commit == 0 or result.status is RunStatus.SUCCEEDED:
+        return lambda _unit, _entry: result is not None and result.status is RunStatus.SUCCEEDED
+    catalog = runtime.catalog if request.branch == runtime.branch else runtime.catalog.on(request.branch)
+    view = catalog.view(result.commit)
+    return lambda unit, entry: (held := view.entry(unit)) is not None and held.record == entry.record
+
+
+def _column_finder(runtime: Runtime, graph: AssetGraph) -> Callable[[Materialization], ColumnLineage | None]:
     """Column lineage of versions that the deployed code made, each asset and its columns traced once."""
     known: dict[Any, ColumnLineage | None] = {}
 
     def find(record: Materialization) -> ColumnLineage | None:
-        definition = graph.assets.get(AssetKey(record.asset))
-        if definition is None or definition.sql is None or definition.code_version != record.code_version:
+        definition = _deployed(graph, record.asset, record.code_version)
+        if definition is None:
             return None
-        columns = {record.asset: tuple(each.name for each in record.columns)}
-        for found in read({each.record for each in record.inputs}).values():
-            if isinstance(found, Materialization):
-                columns[found.asset] = tuple(each.name for each in found.columns)
-        key = tuple(sorted(columns.items())), record.asset
+        held = held_of(runtime, record)
+        columns = {key: tuple(names) for key, names in declared_columns(graph, definition).items()}
+        columns |= {
+            definition.inputs[name].asset: tuple(each.name for each in made)
+            for name, made in held.inputs.items()
+            if name in definition.inputs
+        }
+        columns[record.asset] = tuple(each.name for each in record.columns)
+        key = record.asset, tuple(sorted(columns.items()))
         if key not in known:
             try:
-                known[key] = column_lineage(definition, columns)
+                known[key] = column_lineage(definition, columns, measurement_of(runtime, definition, held))
             except MissingExtra:
                 known[key] = None  # the events are whole without it
         return known[key]

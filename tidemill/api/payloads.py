@@ -13,24 +13,28 @@ from msgspec import Meta
 
 from tidemill.model.facts import JsonScalar
 from tidemill.model.outcomes import ErrorInfo
-from tidemill.model.runs import UnitFailure
+from tidemill.model.runs import RunCommit, UnitFailure
 
 Limit = Annotated[int, Meta(ge=1, le=200)]
 RowLimit = Annotated[int, Meta(ge=0, le=10_000)]
 KeyText = Annotated[str, Meta(max_length=200)]
 
 
-class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What shall run."""
+class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What shall run. Defaults are left out when it is written, so that an idempotency key still fits after an upgrade that adds a field."""
 
-    selection: Annotated[str, Meta(min_length=1, max_length=10_000)]
-    """Assets, such as `flights/*` or `+gold.carrier_month`."""
+    selection: Annotated[str, Meta(max_length=10_000)] = ""
+    """Assets, such as `flights/*` or `+gold.carrier_month`. Either this or `plan` has to be given."""
+    plan: Annotated[str, Meta(max_length=64)] = ""
+    """Id of a saved plan, or its first six digits or more: to execute exactly that, or refuse if anything has changed since. Then nothing else says what to run."""
     partitions: Annotated[str, Meta(min_length=1, max_length=100_000)] = "*"
     """Partitions, such as `2013-01`, `2013-01..2013-06` or `*`."""
     parameters: dict[str, JsonScalar] = {}
     """Values for parameters that the selected assets declare."""
     rerun: bool = False
     """Run units even if nothing they are made from has changed."""
+    branch: KeyText = ""
+    """The branch to read and to publish on; without it, the one the app runs on."""
     reason: Annotated[str, Meta(max_length=1000)] = ""
     """Why; kept with the run and its commit."""
     author: KeyText = ""
@@ -73,13 +77,16 @@ class UnitCounts(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
     succeeded: int = 0
     found: int = 0
-    """Of the succeeded: taken from an earlier result with the same fingerprint, without running anything."""
+    """Of the succeeded: an activity found an earlier result with the same fingerprint, and ran nothing."""
     unchanged: int = 0
     """Cut off: their inputs ran and came out as before."""
     reused: int = 0
-    """Up to date when the plan was made."""
+    """The plan took over an earlier result with the same fingerprint, without an activity."""
+    up_to_date: int = 0
+    """The catalog held them already when the plan was made: nothing was done."""
     failed: int = 0
     skipped: int = 0
+    """Not tried, because something they read failed."""
     canceled: int = 0
     pending: int = 0
     """Waiting or running."""
@@ -114,6 +121,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     selection: str
     partitions: str
+    branch: str
     author: str
     reason: str
     requested_at: datetime
@@ -121,9 +129,9 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """When it was planned; None before that."""
     finished_at: datetime | None
     commit: int
-    """Log number of its commit; 0 if nothing was committed."""
+    """Log number of its last commit; 0 if nothing was committed."""
     changed: int
-    """Units whose catalog entry the commit changed."""
+    """Units whose catalog entry it changed."""
     statusQueryGetUri: str  # noqa: N815
 
 
@@ -166,8 +174,15 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     plan: str
     """The plan's object; empty before it is planned."""
     commit: int
+    """Log number of its last commit; 0 if nothing was committed."""
     snapshot: str
+    """What that commit made."""
     changed: int
+    """Units whose catalog entry it changed, over all its commits."""
+    commits: tuple[RunCommit, ...]
+    """Its latest commits, a hundred at most, in order, once it has ended. More than one only if groups are published more often than once a run."""
+    commit_count: int
+    """How many there were."""
     outputs: tuple[RunOutput, ...]
     """Once it has succeeded: what it was asked for."""
     statusQueryGetUri: str  # noqa: N815

@@ -13,7 +13,7 @@ class ProblemPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     detail: str
     hint: str = ""
     place: str = ""
-    """Where: `file:line` in a definition."""
+    """Where: `file:line` in a definition; for a plan that has drifted, the asset or unit."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,6 +15,7 @@ from tidemill.api import errors as api
 from tidemill.api.http import ApiResponse, json_response
 from tidemill.api.problem import MEDIA_TYPE, Problem, ProblemPart
 from tidemill.api.redact import redact
+from tidemill.execution.saved import PlanDrifted, sentence
 
 log = logging.getLogger("tidemill.api")
 
@@ -27,6 +28,7 @@ STATUS: Mapping[type[errors.TidemillError], int] = {
     api.IdempotencyConflict: 409,
     api.RunAlreadyFinal: 409,
     api.NotStored: 409,
+    api.NotMeasurable: 409,
     api.BodyTooLarge: 413,
     api.UnsupportedMediaType: 415,
     api.InvalidBody: 422,
@@ -40,6 +42,8 @@ STATUS: Mapping[type[errors.TidemillError], int] = {
     errors.NotFound: 404,
     errors.CatalogConflict: 409,
     errors.RunFenced: 409,
+    PlanDrifted: 409,
+    errors.NotTrusted: 409,
     errors.DefinitionError: 500,
     errors.MessageError: 500,
     errors.StorageError: 500,
@@ -113,6 +117,8 @@ def _parts(error: errors.TidemillError) -> tuple[ProblemPart, ...]:
     match error:
         case errors.DefinitionError():
             return tuple(ProblemPart(detail=redact(each.message), hint=redact(each.hint), place=each.place) for each in error.problems)
+        case PlanDrifted():
+            return tuple(ProblemPart(detail=redact(sentence(each)), place=each.name) for each in error.drifts)
         case api.InvalidBody() if len(error.problems) > 1:
             return tuple(ProblemPart(detail=each) for each in error.problems)
         case _:

@@ -28,12 +28,14 @@ from tidemill.api.catalog_payloads import (
     WhyNotView,
     WhyView,
 )
+from tidemill.api.columns import ColumnsQuery, get_column_lineage, get_column_trace, measure_columns
 from tidemill.api.data import ARROW, DataQuery, get_data
 from tidemill.api.explanations import WhyNotQuery, WhyQuery, get_why, get_why_not
-from tidemill.api.graph import DOT, MERMAID, GraphQuery, get_graph
+from tidemill.api.graph import DOT, MERMAID, TEXT, GraphQuery, get_graph
 from tidemill.api.health import get_health
 from tidemill.api.history import DiffQuery, HistoryQuery, get_diff, get_history, roll_back
-from tidemill.api.lineage import EventsQuery, LineageQuery, get_column_lineage, get_lineage, get_run_events
+from tidemill.api.lineage import EventsQuery, LineageQuery, get_lineage, get_run_events
+from tidemill.api.lineage_payloads import MeasureRequest
 from tidemill.api.payloads import (
     AssetList,
     AssetView,
@@ -47,10 +49,13 @@ from tidemill.api.payloads import (
     RunStarted,
     RunView,
 )
+from tidemill.api.plan_payloads import NewPlan, PlanView, Supposition, WhatIfView
+from tidemill.api.plans import PlanQuery, create_plan, get_plan
 from tidemill.api.route import Nothing, Reply, Role, Route
 from tidemill.api.run_reports import RunsQuery, get_run, list_runs
 from tidemill.api.runs import cancel_run, start_run
-from tidemill.lineage.values import ColumnLineage, Lineage, RunEvents
+from tidemill.api.what_if import get_what_if
+from tidemill.lineage.values import ColumnLineage, ColumnTrace, Lineage, RunEvents
 from tidemill.storage.formats import parquet
 
 ROUTES: tuple[Route[Any, Any], ...] = (
@@ -97,6 +102,28 @@ ROUTES: tuple[Route[Any, Any], ...] = (
         replies=(Reply(202, "Nothing of the run will be published from now on; it is winding down.", RunStarted),),
         query=Nothing,
         body=Cancellation,
+    ),
+    Route(
+        name="create_plan",
+        method="POST",
+        template="/plans",
+        role=Role.OPERATOR,
+        summary="Make a plan and put it on record",
+        handler=create_plan,
+        replies=(Reply(201, "The plan, with its first units.", PlanView),),
+        query=Nothing,
+        body=NewPlan,
+    ),
+    Route(
+        name="get_plan",
+        method="GET",
+        template="/plans/{plan}",
+        role=Role.VIEWER,
+        summary="Show a plan",
+        handler=get_plan,
+        replies=(Reply(200, "The plan, with a page of its units.", PlanView),),
+        query=PlanQuery,
+        body=Nothing,
     ),
     Route(
         name="list_assets",
@@ -163,6 +190,17 @@ ROUTES: tuple[Route[Any, Any], ...] = (
         replies=(Reply(200, "The reasons.", WhyNotView),),
         query=WhyNotQuery,
         body=Nothing,
+    ),
+    Route(
+        name="get_what_if",
+        method="POST",
+        template="/what-if",
+        role=Role.VIEWER,
+        summary="Tell what would come of a change",
+        handler=get_what_if,
+        replies=(Reply(200, "What would run, and what would break.", WhatIfView),),
+        query=Nothing,
+        body=Supposition,
     ),
     Route(
         name="get_history",
@@ -275,6 +313,28 @@ ROUTES: tuple[Route[Any, Any], ...] = (
         body=Nothing,
     ),
     Route(
+        name="get_column_trace",
+        method="GET",
+        template="/lineage/columns",
+        role=Role.VIEWER,
+        summary="Follow columns across assets",
+        handler=get_column_trace,
+        replies=(Reply(200, "The columns, and how they come from each other.", ColumnTrace),),
+        query=ColumnsQuery,
+        body=Nothing,
+    ),
+    Route(
+        name="measure_columns",
+        method="POST",
+        template="/assets/{asset}/columns/measure",
+        role=Role.OPERATOR,
+        summary="Measure where the columns of an asset come from",
+        handler=measure_columns,
+        replies=(Reply(200, "What is known of the columns now.", ColumnLineage),),
+        query=Nothing,
+        body=MeasureRequest,
+    ),
+    Route(
         name="get_column_lineage",
         method="GET",
         template="/assets/{asset}/columns",
@@ -303,7 +363,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
         role=Role.VIEWER,
         summary="Show the asset graph",
         handler=get_graph,
-        replies=(Reply(200, "The graph.", GraphView, (MERMAID, DOT)),),
+        replies=(Reply(200, "The graph.", GraphView, (MERMAID, DOT, parquet.MEDIA_TYPE, TEXT)),),
         query=GraphQuery,
         body=Nothing,
     ),

@@ -9,6 +9,7 @@ import msgspec
 from tidemill.api.app import ApiApp
 from tidemill.api.http import ApiResponse, json_response
 from tidemill.api.payloads import Limit, RunList, RunView
+from tidemill.api.plan_summary import planned_units
 from tidemill.api.route import Call, Nothing
 from tidemill.api.run_facts import RunFacts, gather_facts
 from tidemill.api.run_views import summary, view
@@ -47,7 +48,7 @@ async def get_run(app: ApiApp, call: Call[Nothing, Nothing]) -> ApiResponse:
 
 
 def _view(app: ApiApp, facts: RunFacts, call: Call[Nothing, Nothing]) -> RunView:
-    planned = app.plans.read(app.runtime, facts.plan.plan).assets if facts.plan else ()
+    planned = planned_units(app.runtime.plans.head(facts.plan.plan)) if facts.plan else ()
     return view(app.runtime, facts, planned, call.request)
 
 

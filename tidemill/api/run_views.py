@@ -12,7 +12,6 @@ from tidemill.api.payloads import AssetProgress, CancelRequested, RunOutput, Run
 from tidemill.api.plan_summary import PlannedUnits
 from tidemill.api.redact import redact
 from tidemill.api.run_facts import RunFacts
-from tidemill.execution.planning import read_plan
 from tidemill.execution.runtime import Runtime
 from tidemill.model.keys import run_id
 from tidemill.model.outcomes import ErrorInfo, Failed
@@ -21,7 +20,7 @@ from tidemill.plan.counts import FIELDS
 
 FAILURES_SHOWN = 100
 
-_NUMBERS = ("total", "succeeded", "found", "unchanged", "reused", "failed", "skipped", "canceled", "pending")
+_NUMBERS = ("total", "succeeded", "found", "unchanged", "reused", "up_to_date", "failed", "skipped", "canceled", "pending")
 
 
 def summary(facts: RunFacts, request: ApiRequest) -> RunSummary:
@@ -32,6 +31,7 @@ def summary(facts: RunFacts, request: ApiRequest) -> RunSummary:
         status=facts.status.value,
         selection=asked.selection,
         partitions=asked.partitions,
+        branch=asked.branch,
         author=asked.author,
         reason=asked.reason,
         requested_at=asked.requested_at,
@@ -87,13 +87,15 @@ def view(runtime: Runtime, facts: RunFacts, totals: Sequence[PlannedUnits], requ
         commit=result.commit if result else 0,
         snapshot=result.snapshot if result else "",
         changed=result.changed if result else 0,
+        commits=result.commits if result else (),
+        commit_count=result.commit_count if result else 0,
         outputs=tuple(
             RunOutput(
                 asset=each.asset,
                 units=each.units.total,
                 row_count=each.row_count,
                 size_bytes=each.size_bytes,
-                dataUri=request.link("assets", each.asset, "data"),
+                dataUri=request.link("assets", each.asset, "data") + (f"?branch={asked.branch}" if asked.branch != runtime.branch else ""),
             )
             for each in assets
         )
@@ -106,11 +108,12 @@ def view(runtime: Runtime, facts: RunFacts, totals: Sequence[PlannedUnits], requ
 
 def _finished(result: AssetResult) -> AssetProgress:
     done = UnitCounts(
-        total=result.succeeded + result.unchanged + result.reused + result.failed + result.skipped + result.canceled,
+        total=result.succeeded + result.unchanged + result.reused + result.up_to_date + result.failed + result.skipped + result.canceled,
         succeeded=result.succeeded,
         found=result.found,
         unchanged=result.unchanged,
         reused=result.reused,
+        up_to_date=result.up_to_date,
         failed=result.failed,
         skipped=result.skipped,
         canceled=result.canceled,
@@ -122,7 +125,8 @@ def _live(facts: RunFacts, totals: Sequence[PlannedUnits]) -> tuple[tuple[AssetP
     """Progress of a run without a result: the plan says how much there is, the engine's custom status how much is done."""
     shown = _shown(facts)
     if "*" in shown:  # too many assets for a custom status: only their sum is known
-        sum_total = PlannedUnits("*", sum(each.total for each in totals), sum(each.reused for each in totals))
+        sums = (sum(each.total for each in totals), sum(each.reused for each in totals), sum(each.up_to_date for each in totals))
+        sum_total = PlannedUnits("*", *sums)
         return (), _counted(sum_total, shown["*"], canceled=facts.cancel is not None)
     assets = tuple(
         AssetProgress(asset=each.asset, units=_counted(each, shown.get(each.asset, ()), canceled=facts.cancel is not None))
@@ -139,10 +143,11 @@ def _counted(planned: PlannedUnits, numbers: Sequence[int], *, canceled: bool) -
         succeeded=succeeded,
         unchanged=unchanged,
         reused=planned.reused,
+        up_to_date=planned.up_to_date,
         failed=failed,
         skipped=0 if canceled else other,
         canceled=other if canceled else 0,
-        pending=max(0, planned.total - planned.reused - succeeded - unchanged - failed - other),
+        pending=max(0, planned.to_execute - succeeded - unchanged - failed - other),
     )
 
 
@@ -172,11 +177,10 @@ def _failures_so_far(runtime: Runtime, facts: RunFacts) -> tuple[UnitFailure, ..
     failed = [outcome for _, outcome in sorted(outcomes.items()) if isinstance(outcome, Failed)][:FAILURES_SHOWN]
     if not failed:
         return ()
-    plan = read_plan(runtime, facts.plan.plan)
-    keys = [plan.key(outcome.unit) for outcome in failed]
+    keys = runtime.plans.keys(facts.plan.plan, (outcome.unit for outcome in failed))
     return tuple(
-        UnitFailure(asset=key.asset, partition=key.partition, attempts=outcome.attempts, error=outcome.error)
-        for key, outcome in zip(keys, failed, strict=True)
+        UnitFailure(asset=keys[outcome.unit].asset, partition=keys[outcome.unit].partition, attempts=outcome.attempts, error=outcome.error)
+        for outcome in failed
     )
 
 

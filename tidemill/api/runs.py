@@ -8,16 +8,19 @@ from datetime import datetime
 import msgspec
 
 from tidemill.api.app import ApiApp
-from tidemill.api.errors import IdempotencyConflict, InvalidHeader, RunAlreadyFinal
+from tidemill.api.as_of import catalog_of
+from tidemill.api.errors import IdempotencyConflict, InvalidBody, InvalidHeader, RunAlreadyFinal
 from tidemill.api.http import ApiResponse, json_response
 from tidemill.api.payloads import Cancellation, NewRun, RunStarted
 from tidemill.api.route import Call, Nothing
 from tidemill.api.run_facts import RunFacts, gather_facts
+from tidemill.errors import NotFound
 from tidemill.execution.runs import CancelRecord, IdempotencyRecord
+from tidemill.execution.saved import find_plan, refuse_drifted, request_of
 from tidemill.model.keys import RunId, run_id
 from tidemill.model.runs import RunRequest, RunStatus
 from tidemill.model.versions import canonical, digest
-from tidemill.plan.build import check_request
+from tidemill.plan.build import check_request, refuse_blocked
 
 RETRY_AFTER_SECONDS = 1
 """How soon to ask again about a run that goes on."""
@@ -81,7 +84,11 @@ def _record(app: ApiApp, body: NewRun, key: str) -> RunRequest:
     if claim is None:
         now = runtime.now()
         request = _request(app, body, now)
-        check_request(app.graph, request)
+        if request.plan:
+            refuse_blocked(refuse_drifted(runtime, find_plan(runtime, request.plan)))
+        else:
+            catalog_of(app, request.branch)  # refused now if there is none
+            check_request(app.graph, request)
         if not key:
             return _record_as_new(app, request)
         claim = runtime.runs.claim_key(key, IdempotencyRecord(run_id=request.run_id, request=question))
@@ -98,13 +105,26 @@ def _record_as_new(app: ApiApp, request: RunRequest) -> RunRequest:
 
 
 def _request(app: ApiApp, body: NewRun, now: datetime) -> RunRequest:
+    if bool(body.plan) == bool(body.selection):
+        raise InvalidBody(
+            ["A run takes either a `selection` or a `plan`."],
+            hint="Name what to run, or the saved plan that says it; not both, and not neither.",
+        )
+    if body.plan:
+        if body != NewRun(plan=body.plan, reason=body.reason, author=body.author, idempotency_key=body.idempotency_key):
+            raise InvalidBody(
+                ["With a `plan`, only `author`, `reason` and `idempotency_key` can be given."],
+                hint="The plan says everything else; make another one.",
+            )
+        saved = find_plan(app.runtime, body.plan)
+        return request_of(app.runtime, saved, run=_new_id(app, now), author=body.author, reason=body.reason, now=now)
     return RunRequest(
         run_id=_new_id(app, now),
         selection=body.selection,
         partitions=body.partitions,
         parameters=body.parameters,
         rerun=body.rerun,
-        branch=app.runtime.branch,
+        branch=body.branch or app.runtime.branch,
         author=body.author,
         reason=body.reason,
         requested_at=now,
@@ -118,18 +138,22 @@ def _new_id(app: ApiApp, now: datetime) -> RunId:
 def _stop(app: ApiApp, facts: RunFacts, body: Cancellation) -> None:
     """Fences the run, then puts the wish on record.
 
-    In this order, because a run that sees the wish ends as cancelled: it must not do so if it had committed before the fence.
+    In this order, because a run that sees the wish ends as cancelled: it must not do so if it had made its last commit before the fence.
 
     Raises:
         RunAlreadyFinal: it had.
     """
     runtime, now = app.runtime, app.runtime.now()
     run = run_id(facts.request.run_id)
-    fence = runtime.catalog.fence(run, author=body.author, reason=body.reason, at=now)
-    if facts.plan is not None:
-        base = app.plans.read(runtime, facts.plan.plan).base
+    catalog = runtime.catalog_on(facts.request.branch)
+    try:
+        fence = catalog.fence(run, author=body.author, reason=body.reason, at=now)
+    except NotFound:
+        fence = None  # its branch was deleted: there is nothing left to publish on
+    if fence is not None and facts.plan is not None:
+        base = runtime.plans.head(facts.plan.plan).base
         for number in range(base + 1, fence.number):
-            snapshot = runtime.catalog.position(number).snapshot
-            if snapshot is not None and snapshot.run_id == run and snapshot.kind == "commit":
+            place = catalog.position(number)
+            if place.snapshot is not None and (place.snapshot.run_id, place.snapshot.kind, place.part) == (run, "commit", ""):
                 raise RunAlreadyFinal(run, _HOW_IT_ENDED[RunStatus.SUCCEEDED])
     runtime.runs.request_cancel(run, CancelRecord(author=body.author, reason=body.reason, requested_at=now))

@@ -9,6 +9,7 @@ from tidemill.catalog.diff import Change, diff
 from tidemill.catalog.edit import apply
 from tidemill.catalog.objects import EMPTY_ROOT
 from tidemill.catalog.snapshots import BRANCH, DELETE, MERGE, ROLLBACK
+from tidemill.catalog.trust import Trust
 from tidemill.catalog.writer import MAIN, Author, Committed, Draft, Position, Writer, exists
 from tidemill.errors import CatalogConflict, PlanError
 from tidemill.storage.base import BlobStore
@@ -17,8 +18,8 @@ _NAMED = 5
 """How many of the units in conflict a message names."""
 
 
-def create(target: Writer, origin: Position, author: Author) -> Committed:
-    """Starts the target branch at a snapshot of another.
+def create(target: Writer, origin: Position, author: Author, *, trust: Trust) -> Committed:
+    """Starts the target branch at a snapshot of another, with the keys that are in force now, however old that snapshot is.
 
     Raises:
         PlanError: the branch exists already, or there is nothing yet to start from.
@@ -31,7 +32,7 @@ def create(target: Writer, origin: Position, author: Author) -> Committed:
             if (last.snapshot.kind, last.snapshot.parent, last.snapshot.at) == (BRANCH, origin.hash, author.at):
                 return Committed(last.number, last.hash, 0)  # this very call, made before
             raise PlanError(f"Branch `{target.log.branch}` exists already.", hint="Choose another name, or delete it first.")
-        return Draft(BRANCH, origin.root, origin.hash)
+        return Draft(BRANCH, origin.root, origin.hash, trust=trust)
 
     return target.advance(step, author, new=True)
 
@@ -48,9 +49,17 @@ def delete(target: Writer, author: Author) -> Committed:
     return target.advance(lambda head: Draft(DELETE, EMPTY_ROOT, head.hash), author)
 
 
-def names(store: BlobStore) -> Iterator[str]:
-    """Every branch name that was ever used, in order; some may have been deleted."""
-    return (name.removeprefix("refs/") for name in store.names("refs/"))
+def names(store: BlobStore) -> list[str]:
+    """Every branch name that was ever used, in order; some may have been deleted. A branch that has lost its ref still has its log."""
+    return sorted({name.removeprefix("refs/") for name in store.names("refs/")} | set(_with_log(store)))
+
+
+def _with_log(store: BlobStore) -> Iterator[str]:
+    after = ""
+    while (first := next(iter(store.names("log/", after=after)), None)) is not None:
+        branch = first.split("/")[1]
+        yield branch
+        after = f"log/{branch}/:"  # sorts after all numbers
 
 
 def rollback(target: Writer, to: Position, author: Author, *, base: int | None) -> Committed:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tidemill.catalog.log import Hint, Log, entry_name, ref_name
+from tidemill.catalog.log import Hint, Log, entry_name, hint_bytes, ref_name
 from tidemill.catalog.reach import Retained, reachable
 from tidemill.catalog.snapshots import Snapshots
+from tidemill.catalog.trust import chain
 from tidemill.errors import IntegrityError, NotFound
 from tidemill.model.versions import canonical
 from tidemill.storage.base import BlobStore
@@ -42,8 +43,10 @@ def export(store: BlobStore, target: BlobStore, branch: str) -> Bundle:
     entries = [log.read(each).entry for each in range(1, number + 1)]
     ledger = {entry.snapshot for entry in entries}
     roots = {snapshots.get(each).root for each in ledger}
-    # A branch begins with another branch's snapshot, and a merge names one: they come along as links of the ledger, without their trees.
+    # A branch begins with another branch's snapshot, and a merge names one: they come along as links of the ledger, without their trees. So do the
+    # snapshots that say which keys may sign.
     ledger |= {parent for each in ledger for parent in (snapshots.get(each).parent, snapshots.get(each).other) if parent}
+    ledger |= {address for each in {snapshots.get(each).trust for each in ledger} for address, _ in chain(snapshots, each)}
     objects = sorted(reachable(source, Retained(ledger, roots)).objects)
     size = 0
     for data in source.get_many(objects):
@@ -60,6 +63,6 @@ def export(store: BlobStore, target: BlobStore, branch: str) -> Bundle:
 def _point(target: BlobStore, branch: str, hint: Hint) -> None:
     blob = target.get(ref_name(branch))
     if blob is None:
-        target.create(ref_name(branch), canonical(hint))
+        target.create(ref_name(branch), hint_bytes(branch, hint))
     else:
-        target.replace(ref_name(branch), canonical(hint), blob.etag)
+        target.replace(ref_name(branch), hint_bytes(branch, hint), blob.etag)

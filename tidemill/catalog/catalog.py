@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from tidemill.catalog import branches
 from tidemill.catalog.asof import resolve
-from tidemill.catalog.commit import commit, fence
+from tidemill.catalog.commit import commit, fence, last_writer
 from tidemill.catalog.diff import Change, diff
+from tidemill.catalog.keys import TrustedKey, change_keys, known_keys
 from tidemill.catalog.log import Log
 from tidemill.catalog.objects import decode
+from tidemill.catalog.signing import Signer
 from tidemill.catalog.snapshots import Snapshots, instant
 from tidemill.catalog.tree import Nodes, assets, entry_of, lookup, scan, scan_items
+from tidemill.catalog.trust import trust_after
 from tidemill.catalog.writer import MAIN, Author, Committed, Position, Writer, exists
 from tidemill.model.facts import Entry, Record
 from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
@@ -61,11 +64,21 @@ class Catalog:
         branch: which branch to read and write.
         objects: the store's objects, if the caller has them open already.
         nodes: its tree nodes, likewise.
+        signer: signs what is written, where a branch asks for that; None: this process has no key.
     """
 
-    def __init__(self, store: BlobStore, *, branch: str = MAIN, objects: Objects | None = None, nodes: Nodes | None = None) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        *,
+        branch: str = MAIN,
+        objects: Objects | None = None,
+        nodes: Nodes | None = None,
+        signer: Signer | None = None,
+    ) -> None:
         self.store = store
         self.branch = branch
+        self.signer = signer
         self.objects = objects or Objects(store)
         self.nodes = nodes or Nodes(self.objects)
         self.snapshots = Snapshots(self.objects)
@@ -76,9 +89,9 @@ class Catalog:
         """Where the branch is now; number 0 if nothing was ever committed."""
         return self._writer.head()
 
-    def on(self, branch: str) -> Catalog:
-        """The catalog of another branch of the same store; nodes that were read already are shared."""
-        return Catalog(self.store, branch=branch, objects=self.objects, nodes=self.nodes)
+    def on(self, branch: str, *, signer: Signer | None = None) -> Catalog:
+        """The catalog of another branch of the same store; nodes that were read already are shared. It signs as this one does, unless told otherwise."""
+        return Catalog(self.store, branch=branch, objects=self.objects, nodes=self.nodes, signer=signer or self.signer)
 
     def position(self, number: int) -> Position:
         """A place in the log that is known to exist.
@@ -104,6 +117,7 @@ class Catalog:
         reason: str,
         at: datetime,
         part: str = "",
+        seen: int = 0,
     ) -> Committed:
         """Sets (an entry) or removes (None) units, all or nothing.
 
@@ -120,15 +134,18 @@ class Catalog:
             reason: why; shown in the history.
             at: when.
             part: tells several commits of one run apart.
+            seen: a log number after `base` up to which the log is known to hold no fence for the run and not this commit: a commit of the same run, made
+                before this one was tried. Saves looking there again.
 
         Raises:
             CatalogConflict: a unit holds neither what is expected nor what it shall hold.
             RunFenced: the run was fenced after `base`.
+            NotTrusted: the branch takes signed snapshots only, and this process has no key that it trusts; so do all other changes.
             IntegrityError: the store is damaged, or older than `base`.
             StoreUnavailable: the outcome is unknown.
         """
         who = Author(author, reason, instant(at))
-        return commit(self._writer, changes, base=base, expected=expected or {}, run_id=run_id, author=who, part=part)
+        return commit(self._writer, changes, base=base, expected=expected or {}, run_id=run_id, author=who, part=part, seen=seen)
 
     def fence(self, run_id: str, *, author: str, reason: str, at: datetime) -> Committed:
         """Shuts a run out: once this returns, nothing of the run that was not committed before ever is, not even by a frozen worker that wakes up.
@@ -161,8 +178,10 @@ class Catalog:
             PlanError: the name is taken, or nothing was ever committed here.
             InvalidKey: it is not a branch name.
         """
-        origin = self.head() if start is None else self._writer.at(start)
-        return branches.create(self._writer_of(name), origin, Author(author, reason, instant(at)))
+        head = self.head()
+        origin = head if start is None else self._writer.at(start)
+        trust = trust_after(self.snapshots, head.hash, head.snapshot)
+        return branches.create(self._writer_of(name), origin, Author(author, reason, instant(at)), trust=trust)
 
     def branches(self) -> dict[str, Position]:
         """The branches that exist and where they are, by name."""
@@ -190,6 +209,35 @@ class Catalog:
         """
         return branches.delete(self._writer_of(name), Author(author, reason, instant(at)))
 
+    def signing_keys(self) -> list[TrustedKey]:
+        """Every key that may sign this branch, or once might, oldest first; none if it was never signed."""
+        return known_keys(self._writer)
+
+    def change_keys(
+        self, *, add: Iterable[str] = (), retire: Iterable[str] = (), off: bool = False, author: str, reason: str, at: datetime
+    ) -> Committed:
+        """Changes which keys may sign what follows on this branch; both at once is a rotation. From the first key on, everything is signed.
+
+        Idempotent: what is so already is not done again. What was signed before stays good.
+
+        Args:
+            add: public keys. The first of all signs for itself.
+            retire: public keys.
+            off: the last key may go, and with it signing ends.
+            author: who; shown in the history.
+            reason: why; shown in the history.
+            at: when.
+
+        Raises:
+            NotTrusted: this process's key is not in force, or is not the first one that is added.
+            NotFound: a key to retire was never in force.
+            PlanError: it is the last one.
+            InvalidKey: one is not a public key.
+            StoreUnavailable: the outcome is unknown; call again.
+        """
+        who = Author(author, reason, instant(at))
+        return change_keys(self._writer, self.signer, add=add, retire=retire, off=off, author=who)
+
     def history(self, limit: int = 100, *, before: int | None = None) -> list[Position]:
         """The latest places of the log, newest first.
 
@@ -207,6 +255,10 @@ class Catalog:
             NotFound: it means nothing here.
         """
         return resolve(self._writer, text)
+
+    def changed_by(self, unit: UnitKey, after: int) -> Position | None:
+        """Who made a unit what it holds: the last place of the log after a number that changed it, or None if none did."""
+        return last_writer(self._writer, unit, after, self.head())
 
     def diff(self, before: int, after: int | None = None) -> list[Change]:
         """The units that differ between two log entries (0 is the beginning), in order; up to now if `after` is None."""
@@ -226,7 +278,7 @@ class Catalog:
         return self._record(record)
 
     def _writer_of(self, branch: str) -> Writer:
-        return Writer(self.nodes, self.snapshots, Log(self.store, branch))
+        return Writer(self.nodes, self.snapshots, Log(self.store, branch), self.signer)
 
     def _read_record(self, record: str) -> Record:
         found: Record = decode(self.objects.get(record), Record, f"Record {record}")

@@ -20,9 +20,11 @@ from tidemill.model.keys import UnitKey
 Units = Mapping[UnitKey, Entry | None]
 
 
-def commit(writer: Writer, changes: Units, *, base: int, expected: Units, run_id: str, author: Author, part: str) -> Committed:
+def commit(
+    writer: Writer, changes: Units, *, base: int, expected: Units, run_id: str, author: Author, part: str, seen: int = 0
+) -> Committed:
     """See `Catalog.commit`."""
-    seen = base
+    seen = max(seen, base)
     required: dict[UnitKey, Entry | None] | None = None
 
     def step(head: Position) -> Draft | Committed:
@@ -81,7 +83,9 @@ def _own_entry(writer: Writer, after: int, upto: int, run_id: str, part: str) ->
         if entry.run_id != run_id:
             continue
         if entry.kind == FENCE:
-            raise RunFenced(f"Run `{run_id}` was canceled (log entry {number}), so nothing of it is committed.", hint="Start a new run.")
+            raise RunFenced(
+                f"Run `{run_id}` was canceled (log entry {number}), so nothing more of it is committed.", hint="Start a new run."
+            )
         if entry.kind == COMMIT and entry.part == part:
             return Committed(number, entry.snapshot, writer.snapshots.get(entry.snapshot).changed)
     return None

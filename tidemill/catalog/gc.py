@@ -24,7 +24,7 @@ from tidemill.model.facts import Entry
 from tidemill.model.versions import canonical
 from tidemill.storage.base import BlobStore, Versioned
 from tidemill.storage.conditional import put_once
-from tidemill.storage.guard import OBJECTS, STATE, SWEEP, State, fate_name, object_name, read_list, read_state
+from tidemill.storage.guard import OBJECTS, STATE, SWEEP, State, fate_name, object_name, read_list, read_state, state_bytes
 from tidemill.storage.objects import Objects
 
 GRACE = timedelta(days=7)
@@ -115,7 +115,7 @@ def collect(
 
 def _announce(store: BlobStore, blob: Versioned | None, state: State) -> bool:
     """Replaces the announcement that was read; False if another collector was faster (or the reply was lost: then it stands, and a later call goes on)."""
-    data = canonical(state)
+    data = state_bytes(state)
     return store.create(STATE, data) if blob is None else store.replace(STATE, data, blob.etag)
 
 

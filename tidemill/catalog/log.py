@@ -1,8 +1,8 @@
 """The log of a branch: immutable entries under the numbers 1, 2, 3, …, and a hint where it ends.
 
 Creating entry n+1 *is* the commit, and what decides between two writers. A number, once taken, answers for ever whether a commit took place.
-`refs/<branch>` only says where the end was lately: it is never trusted, only used to start looking, and whoever finds it behind moves it forward. So
-it may be lost, stale, or damaged, and nothing else is.
+`refs/<branch>` only says where the end was lately: it is used to start looking, and whoever finds it behind moves it forward. It may be lost, stale, or
+damaged (its seal tells), and nothing else is. But where it is whole, the entry it names was there: if that is gone or altered, the store is damaged.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from tidemill.catalog.objects import LogEntry, decode
-from tidemill.errors import IntegrityError, StorageError
+from tidemill.catalog.objects import LogEntry, decode, is_json
+from tidemill.errors import IntegrityError, MessageError, StorageError
 from tidemill.model.keys import branch_name
 from tidemill.model.versions import canonical, digest
 from tidemill.storage.base import BlobStore, Versioned
 from tidemill.storage.conditional import put_once
+from tidemill.storage.sealed import seal, unseal
 
-_REMEMBERED = 4096
+_REMEMBERED = 16_384
 
 
 class Recorded(NamedTuple):
@@ -73,15 +74,18 @@ class Log:
         """The last number and its entry; 0 and None if nothing was ever committed. Moves a hint that is behind.
 
         Costs two reads when the hint is right, and a number of reads logarithmic in the distance when it is not.
+
+        Raises:
+            IntegrityError: the entry that the hint names is missing or altered.
         """
         blob = self.store.get(ref_name(self.branch))
-        hint = _read_hint(blob)
+        hint = read_hint(self.branch, blob) or Hint(0, "")
         start = self._confirmed(hint)
         number = self._last_from(start)
         if number == 0:
             return 0, None
         last = self.read(number)
-        if blob is None or number > hint.number or start < hint.number:
+        if blob is None or number > hint.number:
             self._point(blob, Hint(number, last.hash))
         return number, last
 
@@ -95,7 +99,7 @@ class Log:
             StoreUnavailable: the outcome is unknown; writing the same entry again gives the answer.
         """
         if entry.number == 1:  # a branch is listed by its ref, so the ref exists before the branch does
-            put_once(self.store, ref_name(self.branch), canonical(Hint(0, "")))
+            put_once(self.store, ref_name(self.branch), hint_bytes(self.branch, Hint(0, "")))
         data = canonical(entry)
         self.store.settle()  # what the entry names is on the disk before the entry is
         if not put_once(self.store, entry_name(self.branch, entry.number), data):
@@ -104,12 +108,12 @@ class Log:
         recorded = self._decoded(entry.number, data)
         with contextlib.suppress(StorageError):
             blob = self.store.get(ref_name(self.branch))
-            if _read_hint(blob).number < entry.number:
+            if (read_hint(self.branch, blob) or Hint(0, "")).number < entry.number:
                 self._point(blob, Hint(entry.number, recorded.hash))
         return True
 
     def _confirmed(self, hint: Hint) -> int:
-        """The hint's number if the log really has that entry, else 0: then the hint is damaged, or the store is older than it."""
+        """The hint's number, once the log is known to have that entry."""
         if hint.number == 0:
             return 0
         known = self._entries.get(hint.number)
@@ -119,7 +123,12 @@ class Log:
             if known is not None or hint.number < max(self._entries, default=0):
                 self._entries.clear()  # the store may have been restored from a copy: what was remembered may not be true any more
         found = self.find(hint.number)
-        return hint.number if found is not None and found.hash == hint.entry else 0
+        if found is None or found.hash != hint.entry:
+            raise IntegrityError(
+                f"Entry {hint.number} of branch `{self.branch}` is {'missing' if found is None else 'altered'}: `{ref_name(self.branch)}` says what it was.",
+                hint=f"Restore it from a copy. To accept what is there now, look at it with `tidemill verify`, then delete `{ref_name(self.branch)}`.",
+            )
+        return hint.number
 
     def _last_from(self, number: int) -> int:
         """The last number, looking forward from one that exists: double the step until it overshoots, then halve."""
@@ -137,26 +146,49 @@ class Log:
 
     def _decoded(self, number: int, data: bytes) -> Recorded:
         what = f"Entry {number} of branch `{self.branch}`"
+        if not is_json(data):
+            raise IntegrityError(f"{what} is damaged: it is no JSON.", hint="Restore it from a copy. Run `tidemill verify`.")
         entry: LogEntry = decode(data, LogEntry, what)
+        if canonical(entry) != data:
+            raise IntegrityError(
+                f"{what} is damaged: its bytes are not in canonical form.", hint="Restore it from a copy. Run `tidemill verify`."
+            )
         if (entry.branch, entry.number) != (self.branch, number):
             raise IntegrityError(
                 f"{what} is really entry {entry.number} of `{entry.branch}`.", hint="Somebody moved it. Run `tidemill verify`."
             )
         recorded = Recorded(entry, digest(data))
         with self._lock:
-            before = self._entries.get(number - 1)
-            if len(self._entries) >= _REMEMBERED or (before is not None and before.hash != entry.previous):
+            before, following = self._entries.get(number - 1), self._entries.get(number + 1)
+            fits = (before is None or before.hash == entry.previous) and (following is None or following.entry.previous == recorded.hash)
+            if len(self._entries) >= _REMEMBERED or not fits:
                 self._entries.clear()  # full, or about another history than the one that is stored now
             self._entries[number] = recorded
+        if following is not None and not fits:
+            self._check_following(recorded)
         return recorded
+
+    def _check_following(self, recorded: Recorded) -> None:
+        """Tells a log that was replaced while this process ran, in which entries fit each other, from one in which an entry was altered."""
+        number = recorded.entry.number
+        blob = self.store.get(entry_name(self.branch, number + 1))
+        with contextlib.suppress(MessageError):
+            following: LogEntry | None = None if blob is None else decode(blob.data, LogEntry, "the next")
+            if following is not None and following.previous != recorded.hash:
+                with self._lock:
+                    self._entries.clear()
+                raise IntegrityError(
+                    f"Entry {number} of branch `{self.branch}` is not the one that entry {number + 1} was written after.",
+                    hint="One of them was altered. Run `tidemill verify`.",
+                )
 
     def _point(self, blob: Versioned | None, hint: Hint) -> None:
         """Moves the hint; whoever loses a race here loses nothing."""
         with contextlib.suppress(StorageError):
             if blob is None:
-                self.store.create(ref_name(self.branch), canonical(hint))
+                self.store.create(ref_name(self.branch), hint_bytes(self.branch, hint))
             else:
-                self.store.replace(ref_name(self.branch), canonical(hint), blob.etag)
+                self.store.replace(ref_name(self.branch), hint_bytes(self.branch, hint), blob.etag)
 
 
 def entry_name(branch: str, number: int) -> str:
@@ -169,8 +201,15 @@ def ref_name(branch: str) -> str:
     return f"refs/{branch}"
 
 
-def _read_hint(blob: Versioned | None) -> Hint:
+def hint_bytes(branch: str, hint: Hint) -> bytes:
+    """A hint as it is stored."""
+    return seal(ref_name(branch), canonical(hint))
+
+
+def read_hint(branch: str, blob: Versioned | None) -> Hint | None:
+    """A stored hint; None if there is none, or it is damaged."""
+    data = None if blob is None else unseal(ref_name(branch), blob.data)
     try:
-        return Hint(0, "") if blob is None else msgspec.json.decode(blob.data, type=Hint)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return Hint(0, "")
+        return None if data is None else msgspec.json.decode(data, type=Hint)
+    except msgspec.MsgspecError:
+        return None

@@ -67,13 +67,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     parent: str
     """The snapshot before it; empty for the first one."""
     kind: str
-    """What made it: `commit`, `fence`, `rollback`, `branch`, `merge` or `delete`."""
+    """What made it: `commit`, `fence`, `rollback`, `branch`, `merge`, `delete` or `keys`."""
     author: str
     reason: str
     at: str
     """When, by the writer's clock: RFC 3339 in UTC with microseconds."""
     run_id: str = ""
     """The run that committed, or that a fence shuts out; empty if no run is involved."""
+    part: str = ""
+    """Which of the run's commits it is, for runs that commit more than once."""
     depth: int = 1
     """One more than the deepest snapshot it was made from; tells which of two snapshots can be the other's ancestor."""
     units: int = 0
@@ -82,6 +84,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     """How many units differ from the parent."""
     other: str = ""
     """The snapshot that was rolled back to, or merged in; else empty."""
+    branch: str = ""
+    """The branch it was made on, so that it cannot be passed off as another's; empty if it is not signed."""
+    trust: str = ""
+    """The snapshot of kind `keys` that was in force when it was made; empty if there was none."""
+    keys: tuple[str, ...] = ()
+    """Of kind `keys`: all public keys that may sign what follows, sorted; none ends signing."""
     signature: Signature | None = None
 
 
@@ -98,7 +106,11 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     """As in the snapshot: kept here too, so that looking for a run or a fence reads entries only."""
     run_id: str = ""
     part: str = ""
-    """Which of a run's commits it is, for runs that commit more than once."""
+    """Likewise."""
+
+    def tells_of(self, snapshot: Snapshot) -> bool:
+        """Whether it says of its snapshot what the snapshot says of itself."""
+        return (self.kind, self.run_id, self.part) == (snapshot.kind, snapshot.run_id, snapshot.part)
 
 
 EMPTY_LEAF = canonical(Leaf(()))
@@ -106,6 +118,15 @@ EMPTY_ROOT = digest(EMPTY_LEAF)
 """The root of the tree of nothing."""
 
 _T = TypeVar("_T")
+
+
+def is_json(data: bytes) -> bool:
+    """Whether bytes are a JSON text at all."""
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def decode(data: bytes, kind: type[_T] | Any, what: str) -> Any:

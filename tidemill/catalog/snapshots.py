@@ -16,6 +16,7 @@ ROLLBACK = "rollback"
 BRANCH = "branch"
 MERGE = "merge"
 DELETE = "delete"
+KEYS = "keys"
 
 _REMEMBERED = 4096
 

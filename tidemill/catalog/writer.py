@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from tidemill.catalog.log import Log, Recorded
 from tidemill.catalog.objects import EMPTY_ROOT, LogEntry, Snapshot, decode
+from tidemill.catalog.signing import Signer
 from tidemill.catalog.snapshots import DELETE, MERGE, Snapshots
 from tidemill.catalog.tree import Nodes, count_of, empty
-from tidemill.errors import CatalogConflict, NotFound
+from tidemill.catalog.trust import Trust, signed, trust_after
+from tidemill.errors import CatalogConflict, IntegrityError, NotFound
 from tidemill.model.facts import Materialization, Record
 from tidemill.storage.guard import Guard
 
@@ -34,6 +36,8 @@ class Position(NamedTuple):
     """None with number 0."""
     entry: str = ""
     """Hash of the log entry; empty with number 0."""
+    part: str = ""
+    """See `LogEntry.part`."""
 
     @property
     def root(self) -> str:
@@ -72,15 +76,20 @@ class Draft(NamedTuple):
     """Nodes that were stored for it."""
     records: frozenset[str] = frozenset()
     """Records that it puts on the branch."""
+    keys: tuple[str, ...] = ()
+    """See `Snapshot.keys`."""
+    trust: Trust | None = None
+    """The keys in force; None: those of the parent."""
 
 
 class Writer:
     """Reads and moves one branch. Safe to share between threads."""
 
-    def __init__(self, nodes: Nodes, snapshots: Snapshots, log: Log) -> None:
+    def __init__(self, nodes: Nodes, snapshots: Snapshots, log: Log, signer: Signer | None = None) -> None:
         self.nodes = nodes
         self.snapshots = snapshots
         self.log = log
+        self._signer = signer
         self._guard = Guard(log.store)
 
     def last(self) -> Position:
@@ -121,6 +130,7 @@ class Writer:
         Raises:
             NotFound: the branch does not exist.
             CatalogConflict: something it refers to has been collected as garbage.
+            NotTrusted: the branch is signed, and by none of the keys this process has.
             StoreUnavailable: the outcome is unknown.
             Whatever `step` raises.
         """
@@ -131,7 +141,7 @@ class Writer:
             draft = step(head)
             if isinstance(draft, Committed):
                 return draft
-            snapshot = self.snapshots.put(self._completed(draft, author))
+            snapshot = self.snapshots.put(self._completed(draft, author, part))
             self._protect({snapshot, draft.root, *draft.written}, draft.records)
             entry = LogEntry(
                 branch=self.log.branch,
@@ -162,11 +172,13 @@ class Writer:
                 f"Object {lost[0]} was collected as garbage before this commit could refer to it.", hint="Run again: it will be made again."
             )
 
-    def _completed(self, draft: Draft, author: Author) -> Snapshot:
+    def _completed(self, draft: Draft, author: Author, part: str) -> Snapshot:
         if draft.root == EMPTY_ROOT:
             empty(self.nodes)
         merged = draft.other if draft.kind == MERGE else ""
-        return Snapshot(
+        parent = self.snapshots.get(draft.parent) if draft.parent else None
+        trust = trust_after(self.snapshots, draft.parent, parent) if draft.trust is None else draft.trust
+        snapshot = Snapshot(
             root=draft.root,
             parent=draft.parent,
             kind=draft.kind,
@@ -174,16 +186,27 @@ class Writer:
             reason=author.reason,
             at=author.at,
             run_id=draft.run_id,
+            part=part,
             depth=1 + max((self.snapshots.get(each).depth for each in (draft.parent, merged) if each), default=0),
             units=count_of(self.nodes.get(draft.root)),
             changed=draft.changed,
             other=draft.other,
+            branch=self.log.branch if trust.keys or draft.keys else "",
+            keys=draft.keys,
         )
+        return signed(snapshot, trust, self._signer)
 
     def _position(self, number: int, recorded: Recorded | None) -> Position:
         if recorded is None:
             return Position(0, "", None)
-        return Position(number, recorded.entry.snapshot, self.snapshots.get(recorded.entry.snapshot), recorded.hash)
+        entry = recorded.entry
+        snapshot = self.snapshots.get(entry.snapshot)
+        if not entry.tells_of(snapshot):
+            raise IntegrityError(
+                f"Entry {number} of branch `{self.log.branch}` and its snapshot {entry.snapshot} do not tell the same.",
+                hint="One of them was altered. Run `tidemill verify`.",
+            )
+        return Position(number, entry.snapshot, snapshot, recorded.hash, entry.part)
 
 
 def exists(last: Position) -> bool:

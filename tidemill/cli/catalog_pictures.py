@@ -29,7 +29,8 @@ def history(found: History) -> RenderableType:
     """The log, newest first."""
     if not found.entries:
         return Text(f"Nothing was ever committed to `{found.branch}`.")
-    made = table(("number", "time", "what", "author", "reason", "changed", "run"), numbers=("number", "changed"))
+    signers = ("signed by",) if any(each.signer for each in found.entries) else ()
+    made = table(("number", "time", "what", "author", "reason", "changed", "run", *signers), numbers=("number", "changed"))
     for each in found.entries:
         made.add_row(
             f"{each.number}",
@@ -39,6 +40,7 @@ def history(found: History) -> RenderableType:
             printable(each.reason) or "-",
             f"{each.changed:,}",
             each.run_id or "-",
+            *(each.signer[:SHORT] or "-" for _ in signers),
         )
     more = f"; older ones with --before {found.next_cursor}" if found.next_cursor else ""
     return Group(made, Text(f"branch {found.branch}{more}", style="dim"))

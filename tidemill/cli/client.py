@@ -22,6 +22,7 @@ from tidemill.api.catalog_payloads import (
     WhyNotView,
     WhyView,
 )
+from tidemill.api.lineage_payloads import MeasureRequest
 from tidemill.api.payloads import (
     AssetList,
     AssetView,
@@ -34,14 +35,16 @@ from tidemill.api.payloads import (
     RunStarted,
     RunView,
 )
+from tidemill.api.plan_payloads import NewPlan, PlanView, Supposition, WhatIfView
 from tidemill.api.problem import MEDIA_TYPE, Problem
 from tidemill.cli.errors import AccessDenied, AppProblem, AppUnreachable, NotTidemill
-from tidemill.lineage.values import ColumnLineage, Lineage, RunEvents
+from tidemill.lineage.values import ColumnLineage, ColumnTrace, Lineage, RunEvents
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 _SECONDS = 60.0
 _CONNECT_SECONDS = 5.0
+_LONG_SECONDS = 240.0
 
 
 class AppClient:
@@ -72,6 +75,14 @@ class AppClient:
     def start_run(self, wanted: NewRun) -> RunStarted:
         """Starts a run. With an idempotency key it may be sent again after `AppUnreachable`."""
         return self._call("POST", "/runs", RunStarted, body=wanted)
+
+    def make_plan(self, wanted: NewPlan) -> PlanView:
+        """Makes a plan and puts it on record."""
+        return self._call("POST", "/plans", PlanView, body=wanted)
+
+    def plan(self, plan: str, *, cursor: str = "") -> PlanView:
+        """A plan on record."""
+        return self._call("GET", f"/plans/{_segment(plan)}", PlanView, query={"cursor": cursor, "limit": "10000"})
 
     def run(self, run: str) -> RunView:
         """One run."""
@@ -113,6 +124,10 @@ class AppClient:
         query = {"partition": partition, "as_of": as_of, "branch": branch}
         return self._call("GET", f"/assets/{_segment(key)}/why-not", WhyNotView, query=query)
 
+    def what_if(self, supposed: Supposition) -> WhatIfView:
+        """What would come of a change."""
+        return self._call("POST", "/what-if", WhatIfView, body=supposed)
+
     def history(self, limit: int = 50, *, branch: str = "", cursor: str = "") -> History:
         """The latest entries of a branch's log."""
         return self._call("GET", "/history", History, query={"limit": str(limit), "branch": branch, "cursor": cursor})
@@ -150,14 +165,29 @@ class AppClient:
         """Which asset reads which."""
         return self._call("GET", "/graph", GraphView, query={"format": "json"})
 
-    def lineage(self, asset: str, *, partition: str, direction: str, depth: int | None, as_of: str) -> Lineage:
+    def graph_as(self, format_name: str, *, units: bool = False, as_of: str = "", branch: str = "") -> bytes:
+        """The graph in another format, as it comes."""
+        query = {"format": format_name, "units": "true" if units else "", "as_of": as_of, "branch": branch}
+        return self._ask("GET", "/graph", query=query, accept="*/*").content
+
+    def lineage(self, asset: str, *, partition: str, direction: str, depth: int | None, as_of: str, branch: str = "") -> Lineage:
         """Which versions were made from which; `depth` None goes to the end."""
-        query = {"asset": asset, "partition": partition, "direction": direction, "as_of": as_of}
+        query = {"asset": asset, "partition": partition, "direction": direction, "as_of": as_of, "branch": branch}
         return self._call("GET", "/lineage", Lineage, query=query | ({} if depth is None else {"depth": str(depth)}))
 
-    def column_lineage(self, asset: str, *, as_of: str) -> ColumnLineage:
+    def column_lineage(self, asset: str, *, as_of: str = "", branch: str = "") -> ColumnLineage:
         """Where the columns of an asset come from."""
-        return self._call("GET", f"/assets/{_segment(asset)}/columns", ColumnLineage, query={"as_of": as_of})
+        return self._call("GET", f"/assets/{_segment(asset)}/columns", ColumnLineage, query={"as_of": as_of, "branch": branch})
+
+    def column_trace(self, asset: str, *, column: str, direction: str, depth: int | None, as_of: str = "", branch: str = "") -> ColumnTrace:
+        """Where a column comes from or what it bears on, across assets; `depth` None goes to the end."""
+        query = {"asset": asset, "column": column, "direction": direction, "as_of": as_of, "branch": branch}
+        return self._call("GET", "/lineage/columns", ColumnTrace, query=query | ({} if depth is None else {"depth": str(depth)}))
+
+    def measure_columns(self, asset: str, *, partition: str = "", rows: int = 1000, branch: str = "") -> ColumnLineage:
+        """Runs the asset's code on a sample, and tells where its columns come from; may take minutes. May be sent again."""
+        wanted = MeasureRequest(partition=partition, rows=rows, branch=branch)
+        return self._call("POST", f"/assets/{_segment(asset)}/columns/measure", ColumnLineage, body=wanted, seconds=_LONG_SECONDS)
 
     def run_events(self, run: str, *, namespace: str, cursor: str = "") -> RunEvents:
         """One page of a run as OpenLineage events."""
@@ -174,10 +204,33 @@ class AppClient:
         self.close()
 
     def _call(
-        self, method: str, path: str, kind: type[StructT], *, query: Mapping[str, str] | None = None, body: msgspec.Struct | None = None
+        self,
+        method: str,
+        path: str,
+        kind: type[StructT],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: msgspec.Struct | None = None,
+        seconds: float = _SECONDS,
     ) -> StructT:
+        reply = self._ask(method, path, query=query, body=body, seconds=seconds)
+        try:
+            return msgspec.json.decode(reply.content, type=kind)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise NotTidemill(self.url, f"{method} /api{path} gave something unexpected ({error})") from None
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None,
+        body: msgspec.Struct | None = None,
+        accept: str = "application/json",
+        seconds: float = _SECONDS,
+    ) -> httpx.Response:
         content = None if body is None else msgspec.json.encode(body)
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
+        headers = {"Accept": accept} | ({"Content-Type": "application/json"} if content else {})
         try:
             reply = self._http.request(
                 method,
@@ -185,17 +238,15 @@ class AppClient:
                 params={name: value for name, value in (query or {}).items() if value},
                 content=content,
                 headers=headers,
+                timeout=httpx.Timeout(seconds, connect=_CONNECT_SECONDS),
             )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise AppUnreachable(self.url, f"that is no address: {error}") from None
         except httpx.TransportError as error:
-            raise AppUnreachable(self.url, _reason(error)) from None
+            raise AppUnreachable(self.url, _reason(error, seconds)) from None
         if reply.status_code >= 400:
             raise self._refusal(reply)
-        try:
-            return msgspec.json.decode(reply.content, type=kind)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise NotTidemill(self.url, f"{method} /api{path} gave something unexpected ({error})") from None
+        return reply
 
     def _refusal(self, reply: httpx.Response) -> AppProblem | NotTidemill | AppUnreachable | AccessDenied:
         if reply.headers.get("content-type", "").split(";")[0] == MEDIA_TYPE:
@@ -215,12 +266,12 @@ def _segment(text: str) -> str:
     return quote(text, safe="") or "-"
 
 
-def _reason(error: httpx.TransportError) -> str:
+def _reason(error: httpx.TransportError, seconds: float) -> str:
     match error:
         case httpx.ConnectTimeout():
             return "connecting takes too long"
         case httpx.TimeoutException():
-            return f"no answer within {_SECONDS:.0f} s"
+            return f"no answer within {seconds:.0f} s"
         case httpx.ConnectError():
             return "connection refused" if "refused" in str(error).lower() else str(error) or "cannot connect"
         case _:

@@ -79,6 +79,17 @@ class ExportFailed(TidemillError):
         )
 
 
+class NotWritten(TidemillError):
+    """A file that was asked for could not be written."""
+
+    code = "not-written"
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"`{path}` could not be written: {why.rstrip('.')}.", hint="Name a file in a folder that exists and may be written to."
+        )
+
+
 class Interrupted(TidemillError):
     """Ctrl-C."""
 

@@ -9,12 +9,15 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tidemill.api.catalog_payloads import RunOrigin, UnitReason, WhyNotView, WhyView
+from tidemill.api.plan_payloads import BrokenReader, WhatIfView
 from tidemill.cli.catalog_pictures import SHORT, table
+from tidemill.cli.plan_view import takes
 from tidemill.cli.words import instant, plural, printable
 from tidemill.plan.explain import Difference, Origin
 
 _INPUTS_SHOWN = 12
 _CAUSES_SHOWN = 20
+_EFFECTS_SHOWN = 12
 
 
 def why(view: WhyView) -> RenderableType:
@@ -41,6 +44,47 @@ def why_not(view: WhyNotView) -> RenderableType:
     return Group(*parts)
 
 
+def what_if(view: WhatIfView) -> RenderableType:
+    """What would run, in a table; the first links of the chains; what would break."""
+    parts: list[RenderableType] = [Text(_comes_to(view), style="bold")]
+    if view.assets:
+        made = table(("asset", "would run", "might run", "anyway"), numbers=("would run", "might run", "anyway"))
+        for each in view.assets:
+            made.add_row(each.asset, *(f"{count:,}" if count else "" for count in (each.run, each.wait, each.anyway)))
+        parts.append(made)
+    told = dict.fromkeys(f"{_unit(each.asset, each.partition)}: {each.reason}" for each in view.effects[:_EFFECTS_SHOWN] if not each.anyway)
+    parts += [Text(printable(line), style="dim") for line in told]
+    if len(view.effects) > _EFFECTS_SHOWN or not view.complete:
+        parts.append(Text("and more (see --json)", style="dim"))
+    parts += [_reader(each) for each in view.readers]
+    if view.assets:
+        parts.append(Text(takes(view.prediction)))
+    parts.append(Text(f"planned against commit {view.base} of `{view.branch}`", style="dim"))
+    return Group(*parts)
+
+
+def _comes_to(view: WhatIfView) -> str:
+    words = [f"{plural(view.run, 'unit')} would run"] if view.run else []
+    if view.wait:
+        reads = "it reads" if view.wait == 1 else "they read"
+        words.append(f"{plural(view.wait, 'unit')} would run only if what {reads} comes out otherwise")
+    return f"{', '.join(words) or 'Nothing more would run'}."
+
+
+def _reader(each: BrokenReader) -> Text:
+    column = f"`{each.column}` of `{each.asset}`"
+    used = ", ".join(f"`{name}`" for name in each.used if name) or "which rows there are"
+    match each.verdict:
+        case "breaks":
+            return Text(printable(f"{each.reader} breaks: it makes {used} from {column} ({', '.join(each.known)})"), style="red")
+        case "may-break":
+            return Text(printable(f"{each.reader} may break: it makes {used} from {column} ({', '.join(each.known)})"), style="yellow")
+        case "unknown":
+            return Text(printable(f"{each.reader} may read {column}; nobody knows: {each.because}"), style="yellow")
+        case _:
+            return Text(printable(f"{each.reader} does not read {column}"), style="dim")
+
+
 def _verdict(view: WhyNotView) -> str:
     unit = _unit(view.unit.asset, view.unit.partition)
     match view.unit.action:
@@ -50,6 +94,8 @@ def _verdict(view: WhyNotView) -> str:
             first = plural(len(view.causes), "unit")
             return f"{unit} would run if what it reads changes: {first} upstream {'runs' if len(view.causes) == 1 else 'run'} first."
         case "reuse":
+            return f"{unit} would not run, but be taken over: {view.unit.reason}."
+        case "skip":
             return f"{unit} would not run: nothing it is made from has changed since run {view.made_by} made it."
         case _:
             return f"{unit} cannot run: {view.unit.reason}."

@@ -6,6 +6,7 @@ Imported only when it is asked for, since it brings Arrow and DuckDB with it.
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import httpx
@@ -54,8 +55,18 @@ def open_runtime(project: Path, store: str, branch: str = "main") -> Runtime:
     """The runtime over a store address, with the project's definitions.
 
     Raises:
-        SettingsError: the address says nothing that can be opened.
+        SettingsError: the address says nothing that can be opened, or the signing key or the prices in the environment cannot be used.
         MissingExtra: it needs a package that is not installed.
         StoreUnavailable: nothing answers there.
     """
-    return Runtime.from_settings(Settings(storage=store, container="tidemill", branch=branch, project=project, cache_bytes=256_000_000))
+    return Runtime.from_settings(
+        Settings(
+            storage=store,
+            container="tidemill",
+            branch=branch,
+            project=project,
+            cache_bytes=256_000_000,
+            prices=os.environ.get("TIDEMILL_PRICES", ""),
+            signing_key=os.environ.get("TIDEMILL_SIGNING_KEY", ""),
+        )
+    )

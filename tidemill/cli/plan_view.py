@@ -2,73 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
-import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tidemill.cli.words import plural, span
-from tidemill.plan.plan import Action, Plan
+from tidemill.api.plan_payloads import PlanView
+from tidemill.cli.words import duration, plural, span
+from tidemill.plan.plan import Action
+from tidemill.plan.predict import Prediction, Span
 
-_COLOURS = {Action.RUN: "green", Action.WAIT: "cyan", Action.REUSE: "dim", Action.BLOCKED: "red"}
+_COLOURS = {Action.RUN: "green", Action.REUSE: "blue", Action.SKIP: "dim", Action.WAIT: "cyan", Action.BLOCKED: "red"}
 _MEANINGS = {
     Action.RUN: "to run",
+    Action.REUSE: "to take over",
+    Action.SKIP: "up to date",
     Action.WAIT: "to run if an input changes",
-    Action.REUSE: "up to date",
     Action.BLOCKED: "blocked",
 }
 
 
-class UnitView(msgspec.Struct, frozen=True, kw_only=True):
-    """One unit of a plan."""
+def picture(view: PlanView, *, local: bool) -> RenderableType:
+    """The plan as a table.
 
-    asset: str
-    partition: str
-    action: str
-    reason: str
-
-
-class PlanView(msgspec.Struct, frozen=True, kw_only=True):
-    """What `tidemill plan --json` prints."""
-
-    plan: str
-    """Hash of the plan."""
-    selection: str
-    partitions: str
-    branch: str
-    base: int
-    """Number of the catalog's log entry it was made against."""
-    counts: dict[str, int]
-    """Units by action."""
-    units: tuple[UnitView, ...]
-    """In the order in which they would run."""
-
-    @classmethod
-    def of(cls, plan: Plan, reasons: Mapping[int, str]) -> PlanView:
-        """The view of a plan; some units, by position, with a better reason than its own."""
-        return cls(
-            plan=plan.id,
-            selection=plan.selection,
-            partitions=plan.partitions,
-            branch=plan.branch,
-            base=plan.base,
-            counts=plan.counts(),
-            units=tuple(
-                UnitView(
-                    asset=plan.assets[unit.asset].key,
-                    partition=unit.partition,
-                    action=unit.action.value,
-                    reason=reasons.get(position, unit.reason),
-                )
-                for position, unit in enumerate(plan.units)
-            ),
-        )
-
-
-def picture(view: PlanView) -> RenderableType:
-    """The plan as a table."""
+    Args:
+        view: the plan.
+        local: whether it lies in the local store, so that applying it takes `--local`.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("asset", "units", "action", "why", "partitions"):
         table.add_column(name, justify="right" if name == "units" else "left", overflow="fold")
@@ -87,6 +48,35 @@ def picture(view: PlanView) -> RenderableType:
         )
     told = [f"{count:,} {_MEANINGS[Action(action)]}" for action, count in view.counts.items() if count]
     head = f"{plural(len(view.units), 'unit')}: {', '.join(told)}"
-    return Group(
-        table, Text(head, style="bold"), Text(f"planned against commit {view.base} of `{view.branch}`; plan {view.plan[:12]}", style="dim")
+    parts: list[RenderableType] = [table, Text(head, style="bold")]
+    if view.prediction.units.at_most:
+        parts.append(Text(takes(view.prediction)))
+    parts.append(Text(f"planned against commit {view.base} of `{view.branch}`; plan {view.plan[:12]}", style="dim"))
+    if view.saved:
+        parts.append(Text(f"Saved. Apply exactly this with `tidemill apply {'--local ' if local else ''}{view.plan[:12]}`."))
+    return Group(*parts)
+
+
+def takes(prediction: Prediction) -> str:
+    """What executing the plan will take, in one sentence."""
+    calls = Span(
+        at_least=prediction.storage_reads.at_least + prediction.storage_writes.at_least,
+        at_most=prediction.storage_reads.at_most + prediction.storage_writes.at_most,
     )
+    told = [f"{_span(prediction.activities, _count)} activities", f"{_span(calls, _count)} storage calls"]
+    if prediction.activity_seconds is None:
+        few = ", ".join(prediction.unknown[:3]) + (f" and {len(prediction.unknown) - 3} more" if len(prediction.unknown) > 3 else "")
+        return f"takes {', '.join(told)}; time and cost not known, since no run of {few} is on record"
+    told.append(f"{_span(prediction.seconds or prediction.activity_seconds, duration)}" + ("" if prediction.seconds else " of activities"))
+    if prediction.cost is not None:
+        told.append(f"{_span(prediction.cost, lambda amount: f'{amount:.2g}')} {prediction.currency}")
+    return f"takes about {', '.join(told)}, going by {plural(prediction.runs, 'run')}"
+
+
+def _span(span: Span, told: Callable[[float], str]) -> str:
+    least, most = told(span.at_least), told(span.at_most)
+    return most if least == most else f"{least} to {most}"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}"

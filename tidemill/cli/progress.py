@@ -36,8 +36,8 @@ class Standing:
 
     @property
     def to_do(self) -> int:
-        """Units that the run has to see to; those up to date from the start are not among them."""
-        return self.units.total - self.units.reused
+        """Units that the run has to see to; those that were settled when the plan was made are not among them."""
+        return self.units.total - self.units.reused - self.units.up_to_date
 
     @property
     def done(self) -> int:

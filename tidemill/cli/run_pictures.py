@@ -50,6 +50,7 @@ def whole(view: RunView) -> RenderableType:
     """Everything worth saying about one run."""
     parts: list[RenderableType] = [_headline(view)]
     facts = [f"{view.selection}" + (f", partitions {view.partitions}" if view.partitions != "*" else "")]
+    facts += [f"on branch {view.branch}"] if view.branch != "main" else []
     facts += [f"parameters {', '.join(f'{name}={value}' for name, value in view.parameters.items())}"] if view.parameters else []
     facts += [f"asked {instant(view.requested_at)}" + (f" by {view.author}" if view.author else "")]
     facts += [view.reason] if view.reason else []
@@ -84,11 +85,15 @@ def many(runs: Sequence[RunSummary]) -> RenderableType:
             instant(each.requested_at),
             took,
             f"{each.changed:,}" if each.commit else "-",
-            Text(
-                each.selection + (f" @ {each.partitions}" if each.partitions != "*" else "") + (f" ({each.reason})" if each.reason else "")
-            ),
+            Text(_asked(each)),
         )
     return table
+
+
+def _asked(run: RunSummary) -> str:
+    """What a run was asked for, in a few words."""
+    where = (f" @ {run.partitions}" if run.partitions != "*" else "") + (f" on branch {run.branch}" if run.branch != "main" else "")
+    return run.selection + where + (f" ({run.reason})" if run.reason else "")
 
 
 def _headline(view: RunView) -> Text:
@@ -99,14 +104,16 @@ def _headline(view: RunView) -> Text:
     told = [plural(view.units.total, "unit")] if view.units.total else []
     told += [f"{rows:,} rows written"] if rows else []
     if view.commit:
-        told.append(f"commit {view.commit} changed {plural(view.changed, 'unit')}" if view.changed else "nothing changed")
+        which = f"commit {view.commit}" if view.commit_count <= 1 else f"{view.commit_count} commits, the last of them {view.commit},"
+        told.append(f"{which} changed {plural(view.changed, 'unit')}" if view.changed else "nothing changed")
     return Text(" ".join(words) + ("" if not told else ": " + ", ".join(told)), style=f"bold {COLOURS[view.status]}")
 
 
 def _by_asset(view: RunView) -> Table:
     """What happened, asset by asset; a column in which nothing happened is left out."""
     columns: dict[str, list[str]] = {
-        name: [] for name in ("units", "ran", "found", "unchanged", "reused", "failed", "skipped", "pending", "rows", "size", "time")
+        name: []
+        for name in ("units", "ran", "found", "unchanged", "reused", "up to date", "failed", "skipped", "pending", "rows", "size", "time")
     }
     for each in view.assets:
         units = each.units
@@ -116,6 +123,7 @@ def _by_asset(view: RunView) -> Table:
             units.found,
             units.unchanged,
             units.reused,
+            units.up_to_date,
             units.failed,
             units.skipped + units.canceled,
             units.pending,
@@ -146,7 +154,8 @@ def _failure(failure: UnitFailure) -> Panel:
 
 def _extras(units: UnitCounts) -> str:
     told = {
-        "up to date": units.reused,
+        "reused": units.reused,
+        "up to date": units.up_to_date,
         "unchanged": units.unchanged,
         "failed": units.failed,
         "skipped": units.skipped,

@@ -14,7 +14,9 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import pyarrow as pa
 
 from tidemill.definitions.code_version import CodeVersion
+from tidemill.definitions.columns import DeclaredSource, Derives
 from tidemill.definitions.context import AssetContext
+from tidemill.definitions.groups import Granularity
 from tidemill.definitions.mappings import PartitionMapping
 from tidemill.definitions.partitions import PartitionsDefinition
 from tidemill.definitions.policies import RetryPolicy
@@ -70,6 +72,9 @@ class AssetSpec(Generic[P, R]):
     observe: Observe | None
     partitions: PartitionsDefinition | None
     group: str | None
+    """None: the first word of a dotted key, else `default`."""
+    commit: Granularity | None
+    """How often its group is published, if the declaration says so."""
     description: str
     owners: tuple[str, ...]
     tags: Mapping[str, str]
@@ -77,6 +82,8 @@ class AssetSpec(Generic[P, R]):
     """None: derived from the code."""
     parameters: Mapping[str, JsonScalar]
     schema: pa.Schema | None
+    columns: Mapping[str, tuple[Derives, ...]]
+    """What columns are declared to come from; empty: nothing is declared."""
     retry: RetryPolicy
     module: str
     """Name of the module that declares it."""
@@ -134,6 +141,8 @@ class AssetDefinition:
     partitions: PartitionsDefinition | None
     """None: not partitioned; its one unit has the partition key `""`."""
     group: str
+    commit: Granularity
+    """How often its group is published."""
     description: str
     owners: tuple[str, ...]
     tags: Mapping[str, str]
@@ -142,6 +151,8 @@ class AssetDefinition:
     """Declared parameters with their defaults."""
     schema: pa.Schema | None
     """What the result must look like; None: anything."""
+    columns: Mapping[str, tuple[DeclaredSource, ...]]
+    """What columns are declared to come from, `*` standing for all of them; empty: nothing is declared."""
     retry: RetryPolicy
     place: str
     """`file:line`, relative to the project."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack, cast, overload
 
 import pyarrow as pa
 
 from tidemill.definitions.assets import AssetKind, AssetSpec, Input, Mistake, Observe, P, R
+from tidemill.definitions.columns import Derives, declared
+from tidemill.definitions.groups import Granularity, Group
 from tidemill.definitions.partitions import PartitionsDefinition
 from tidemill.definitions.policies import NO_RETRY, RetryPolicy
 from tidemill.definitions.sql import SqlText
@@ -24,14 +26,17 @@ from tidemill.model.facts import JsonScalar
 InputRef = str | AssetSpec[..., Any] | Input
 """An input as it may be written: a key, an asset, or an `Input` with a mapping."""
 
+ColumnOrigin = str | Derives | Sequence[str | Derives]
+"""What a column comes from, as it may be written: `<input>.<column>`, a `Derives`, or several of them."""
+
 
 class AssetOptions(TypedDict, total=False):
     """What every kind of asset may declare."""
 
     partitions: PartitionsDefinition | None
     """Which partitions there are; None or left out: the dataset is made as a whole."""
-    group: str | None
-    """For selection and display; the first word of a dotted key if left out, else `default`."""
+    group: str | Group | None
+    """For selection and display; the first word of a dotted key if left out, else `default`. A `Group` also says how often it is published."""
     description: str | None
     """The function's docstring if left out."""
     owners: Iterable[str]
@@ -42,6 +47,8 @@ class AssetOptions(TypedDict, total=False):
     """Names and defaults of values that a run may override; functions read them from `context.parameters`."""
     schema: pa.Schema | None
     """What every result must look like."""
+    columns: Mapping[str, ColumnOrigin] | None
+    """What columns come from, `"*"` standing for all of them, as in `{"total": Derives("orders.amount", use="aggregation")}`."""
     retry: RetryPolicy | None
     """What to do when it fails; one attempt if left out."""
 
@@ -169,6 +176,7 @@ def _spec(
     definition = check.of(
         options.get("partitions"), PartitionsDefinition, "partitions", "a partitions definition such as `MonthlyPartitions('2013-01')`"
     )
+    group = check.of(options.get("group"), str | Group, "group", "a text, or a `Group(...)`")
     document = getattr(function, "__doc__", None) or ""
     description = check.of(options.get("description"), str, "description", "a text")
     return AssetSpec(
@@ -179,13 +187,15 @@ def _spec(
         inputs=check.inputs(inputs),
         observe=check.of(observe, Callable, "observe", "a function that takes the context and returns a text"),
         partitions=definition,
-        group=check.of(options.get("group"), str, "group", "a text"),
+        group=group.name if isinstance(group, Group) else group,
+        commit=Granularity(group.commit) if isinstance(group, Group) else None,
         description=inspect.cleandoc(document if description is None else description),
         owners=check.texts(options.get("owners", ()), "owners"),
         tags=check.mapping(options.get("tags"), _is_text, "tags", "texts by name, such as `{'layer': 'gold'}`"),
         code_version=check.of(code_version, str, "code_version", "a text such as `'2'`"),
         parameters=check.mapping(options.get("parameters"), _is_scalar, "parameters", "texts, finite numbers, booleans or None by name"),
         schema=check.of(options.get("schema"), pa.Schema, "schema", "a `pa.schema([...])`"),
+        columns=check.columns(options.get("columns")),
         retry=check.of(options.get("retry"), RetryPolicy, "retry", "a `RetryPolicy(...)`") or NO_RETRY,
         module=caller.module,
         file=caller.file,
@@ -219,6 +229,13 @@ class _Check:
             return dict(values)
         self._wrong(name, values, wanted)
         return {}
+
+    def columns(self, values: Any) -> Mapping[str, tuple[Derives, ...]]:
+        found = declared({} if values is None else values)
+        if found is None:
+            self._wrong("columns", values, "what columns come from, such as `{'total': Derives('orders.amount')}`")
+            return {}
+        return found
 
     def inputs(self, values: Any) -> dict[str, Input]:
         values = {} if values is None else values

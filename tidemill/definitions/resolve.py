@@ -7,14 +7,16 @@ not blamed for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tidemill.definitions.assets import AssetDefinition, AssetKind, AssetSpec, Input, InputDefinition
 from tidemill.definitions.code_version import CodeVersion, Unversionable, explicit_version, function_version, sql_version
+from tidemill.definitions.columns import DeclaredSource, KnownInput, resolve_columns
 from tidemill.definitions.cycles import find_cycles
 from tidemill.definitions.decorators import alias
+from tidemill.definitions.groups import Granularity, Member, granularities, published_too_soon
 from tidemill.definitions.mappings import PartitionMapping, default_mapping, describe
 from tidemill.definitions.partitions import MultiPartitions
 from tidemill.definitions.signatures import Signature, read_signature
@@ -60,12 +62,15 @@ def resolve(
     """
     problems: list[DefinitionProblem] = []
     names = _collect_names(found, is_excused, problems)
+    members = {key: _member(each) for key, each in sorted(names.by_key.items())}
+    commits, disagreements = granularities(members.values())
+    problems += disagreements
     sources: dict[str, Sources] = {}
     definitions: dict[AssetKey, AssetDefinition] = {}
     edges: dict[str, dict[str, None]] = {}
     for key, declared in sorted(names.by_key.items()):
         resolver = _Resolver(declared, names, sources)
-        definition = resolver.definition(AssetKey(key))
+        definition = resolver.definition(AssetKey(key), commits.get(members[key].group, Granularity.RUN))
         problems += resolver.problems
         edges[key] = dict.fromkeys(resolver.reads)
         if definition is not None:
@@ -78,7 +83,18 @@ def resolve(
                 hint="Take one of these inputs out.",
             )
         )
+    stored = {key: each for key, each in members.items() if names.by_key[key].spec.kind is not AssetKind.EXTERNAL}
+    problems += published_too_soon(stored, commits, edges)
     return definitions, problems
+
+
+def _member(declared: Declared) -> Member:
+    spec = declared.spec
+    return Member(spec.key, _group_of(spec), spec.commit, declared.place)
+
+
+def _group_of(spec: AssetSpec[..., Any]) -> str:
+    return spec.group or (spec.key.split(".", 1)[0] if "." in spec.key else "default")
 
 
 def _collect_names(found: Sequence[Declared], is_excused: Callable[[str], bool], problems: list[DefinitionProblem]) -> _Names:
@@ -119,7 +135,7 @@ class _Resolver:
         self._names = names
         self._sources = sources
 
-    def definition(self, key: AssetKey) -> AssetDefinition | None:
+    def definition(self, key: AssetKey, commit: Granularity) -> AssetDefinition | None:
         """The definition, or None with its problems noted (or excused)."""
         spec = self.spec
         for mistake in spec.mistakes:
@@ -133,6 +149,7 @@ class _Resolver:
         inputs = self._inputs(key, signature)
         if spec.kind is AssetKind.SQL:
             self._check_sql(key)
+        columns = {} if inputs is None else self._columns(key, inputs)
         code = None if self.problems or inputs is None else self._code(key, signature)
         if code is None or inputs is None or self.problems:
             return None
@@ -146,13 +163,15 @@ class _Resolver:
             inputs=inputs,
             observe=spec.observe,
             partitions=spec.partitions,
-            group=spec.group or (key.split(".", 1)[0] if "." in key else "default"),
+            group=_group_of(spec),
+            commit=commit,
             description=spec.description,
             owners=spec.owners,
             tags=dict(sorted(spec.tags.items())),
             code=code,
             parameters=dict(sorted(spec.parameters.items())),
             schema=spec.schema,
+            columns=columns,
             retry=spec.retry,
             place=self._declared.place,
         )
@@ -275,6 +294,13 @@ class _Resolver:
                 self._problem(
                     f"Asset `{key}`: its query reads `{table}`, which is not among its inputs.", f"Add `{min(meant)}` to `inputs`."
                 )
+
+    def _columns(self, key: AssetKey, inputs: Mapping[str, InputDefinition]) -> dict[str, tuple[DeclaredSource, ...]]:
+        known = {name: KnownInput(each.asset, self._names.by_key[each.asset].spec.schema) for name, each in inputs.items()}
+        found, problems = resolve_columns(self.spec.columns, known, self.spec.schema)
+        for problem in problems:
+            self._problem(f"Asset `{key}`: {problem.message}", problem.hint)
+        return found
 
     def _code(self, key: AssetKey, signature: Signature) -> CodeVersion | None:
         spec = self.spec

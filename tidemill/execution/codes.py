@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from tidemill.definitions.code_version import CodeVersion
+from tidemill.model.versions import digest
 from tidemill.plan.explain import CodeParts
 from tidemill.storage.base import BlobStore
 from tidemill.storage.conditional import put_once
@@ -44,9 +45,9 @@ class Codes:
             self._written.update(each.version for each in missing)
 
     def find(self, version: str) -> CodeParts | None:
-        """The parts of a code version, or None if they are not on record."""
+        """The parts of a code version, or None if they are not on record, or damaged."""
         found = self._store.get(_name(version))
-        return None if found is None else parts_in(found.data)
+        return None if found is None or digest(found.data) != version else parts_in(found.data)
 
 
 def parts_in(content: bytes) -> CodeParts | None:

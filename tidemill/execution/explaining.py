@@ -15,7 +15,7 @@ from tidemill.model.facts import Materialization
 from tidemill.model.keys import AssetKey, UnitKey
 from tidemill.model.runs import RunRequest
 from tidemill.plan.explain import CodeParts, Difference, differences, first_causes, known_inputs, phrase
-from tidemill.plan.plan import Action, Plan
+from tidemill.plan.plan import Action, Plan, PlannedUnit
 from tidemill.plan.view import CatalogView
 
 
@@ -70,8 +70,12 @@ def why_not(runtime: Runtime, unit: UnitKey, request: RunRequest, *, view: Catal
 
 
 def exact_reasons(runtime: Runtime, plan: Plan, *, limit: int) -> dict[int, str]:
-    """Better words for why units of a plan run, by position: for as many as `limit` whose reason is that something they are made from has changed."""
-    changed = [position for position, unit in enumerate(plan.units) if unit.action is Action.RUN and unit.current and not plan.rerun]
+    """Better words for why units of a plan change, by position: for as many as `limit` whose reason is that something they are made from has changed."""
+    changed = [
+        position
+        for position, unit in enumerate(plan.units)
+        if unit.action in (Action.RUN, Action.REUSE) and unit.current and not plan.rerun
+    ]
     reader = _Reader(runtime, plan, changed[:limit])
     reasons = {position: reader.explained(position) for position in changed[:limit]}
     return {position: explained.reason for position, explained in reasons.items() if explained.differences}
@@ -96,7 +100,7 @@ class _Reader:
         """What the plan says of a unit, and why exactly."""
         unit, held = self._plan.units[position], self.record(position)
         found: tuple[Difference, ...] = ()
-        if held is not None and unit.action is not Action.REUSE:
+        if held is not None and unit.action is not Action.SKIP:
             asset = self._plan.assets[unit.asset]
             moved = held.code_version != asset.code_version
             found = differences(
@@ -106,8 +110,18 @@ class _Reader:
                 code_then=self._code(held.code_version) if moved else None,
                 code_now=parts_in(self._runtime.graph.assets[AssetKey(asset.key)].code.content) if moved else None,
             )
-        reason = phrase(found) if found and unit.action is Action.RUN and not self._plan.rerun else unit.reason
-        return Explained(self._plan.key(position), unit.action, reason, found)
+        return Explained(self._plan.key(position), unit.action, self._reason(unit, found), found)
+
+    def _reason(self, unit: PlannedUnit, found: tuple[Difference, ...]) -> str:
+        if not found or self._plan.rerun:
+            return unit.reason
+        match unit.action:
+            case Action.RUN:
+                return phrase(found)
+            case Action.REUSE:
+                return f"{phrase(found)}; {unit.reason}"
+            case _:
+                return unit.reason
 
     def _code(self, version: str) -> CodeParts | None:
         if version not in self._codes:

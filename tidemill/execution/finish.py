@@ -1,26 +1,33 @@
-"""The end of a run: commit everything or nothing, and write down how it went."""
+"""The end of a run: publish what waited for it, all or nothing, and write down how it went."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from tidemill.errors import CatalogConflict, RunFenced
+import msgspec
+
+from tidemill.catalog.catalog import Committed
+from tidemill.definitions.groups import Granularity
+from tidemill.errors import RunFenced
 from tidemill.execution.memory import give_back_memory
 from tidemill.execution.planning import read_plan
-from tidemill.execution.runs import CancelRecord, PlanRecord
+from tidemill.execution.publishing import REFUSALS, observed, refusal, share
+from tidemill.execution.runs import CancelRecord, PlanRecord, PublishedRecord
 from tidemill.execution.runtime import Runtime
-from tidemill.model.facts import Entry
-from tidemill.model.keys import AssetKey, PartitionKey, RunId, UnitKey
+from tidemill.model.keys import RunId, run_id
 from tidemill.model.outcomes import Canceled, ErrorInfo, Failed, Skipped, Succeeded, Unchanged, UnitOutcome
-from tidemill.model.runs import AssetResult, RunRequest, RunResult, RunStatus, UnitFailure
+from tidemill.model.runs import AssetResult, RunCommit, RunRequest, RunResult, RunStatus, UnitFailure
 from tidemill.plan.plan import Action, Plan
 
 FAILURES_SHOWN = 100
 """Failures written into the result; the rest stays in the tranche records."""
 
+COMMITS_SHOWN = 100
+"""Commits written into the result; the rest stays in the log."""
+
 
 def finish_run(runtime: Runtime, run: RunId) -> RunResult:
-    """Ends a run: commits its results if every unit has one, and records the result. Idempotent.
+    """Ends a run: commits what has not been published yet, if every unit has a result, and records how it went. Idempotent.
 
     Raises:
         StoreUnavailable: nobody knows whether the commit took place; call again, it will find out.
@@ -52,24 +59,20 @@ def _result(
     outcomes: Mapping[int, UnitOutcome],
     canceled: CancelRecord | None,
 ) -> RunResult:
-    status, error = _verdict(plan, outcomes, canceled)
-    commit, snapshot, changed = 0, "", 0
+    published = runtime.runs.all_published(run_id(request.run_id))
+    commits = [commit for each in published for commit in each.commits]
+    status, error = _verdict(plan, outcomes, canceled, published, _stays(commits))
+    place = Committed(commits[-1].number, commits[-1].snapshot, 0) if commits else Committed(0, "", 0)
     if status is RunStatus.SUCCEEDED:
         try:
-            committed = runtime.catalog.commit(
-                _changes(plan, outcomes),
-                base=plan.base,
-                expected=_expected(plan, outcomes),
-                run_id=request.run_id,
-                author=request.author,
-                reason=request.reason,
-                at=runtime.now(),
-            )
-            commit, snapshot, changed = committed.number, committed.snapshot, committed.changed
-        except RunFenced as fenced:
-            status, error = RunStatus.CANCELED, ErrorInfo(code=fenced.code, message=fenced.message, hint=fenced.hint)
-        except CatalogConflict as conflict:
-            status, error = RunStatus.FAILED, ErrorInfo(code=conflict.code, message=conflict.message, hint=conflict.hint)
+            done = _publish_rest(runtime, request, plan, outcomes)
+        except REFUSALS as refused:
+            status = RunStatus.CANCELED if isinstance(refused, RunFenced) else RunStatus.FAILED
+            error = _with(refusal(refused), _stays(commits))
+        else:
+            place = done if done.changed or not commits else place
+            if done.changed:
+                commits.append(RunCommit(number=done.number, snapshot=done.snapshot, changed=done.changed))
     return RunResult(
         run_id=request.run_id,
         status=status,
@@ -79,57 +82,83 @@ def _result(
         assets=_by_asset(plan, outcomes),
         failures=_failures(plan, outcomes),
         error=error,
-        commit=commit,
-        snapshot=snapshot,
-        changed=changed,
+        commit=place.number,
+        snapshot=place.snapshot,
+        changed=sum(each.changed for each in commits),
+        commits=tuple(commits[-COMMITS_SHOWN:]),
+        commit_count=len(commits),
     )
 
 
-def _verdict(plan: Plan, outcomes: Mapping[int, UnitOutcome], canceled: CancelRecord | None) -> tuple[RunStatus, ErrorInfo | None]:
+def _publish_rest(runtime: Runtime, request: RunRequest, plan: Plan, outcomes: Mapping[int, UnitOutcome]) -> Committed:
+    """Commits what was not published on the way."""
+    early = any(unit.action.executes for unit in plan.units)  # without a tranche, nothing was
+    rest = [(position, unit) for position, unit in enumerate(plan.units) if not early or plan.assets[unit.asset].commit == Granularity.RUN]
+    changes, expected = share(plan.assets, rest, outcomes)
+    return runtime.catalog_on(request.branch).commit(
+        observed(plan.observations) | changes,
+        base=plan.base,
+        expected=expected,
+        run_id=request.run_id,
+        author=request.author,
+        reason=request.reason,
+        at=runtime.now(),
+    )
+
+
+def _stays(commits: Sequence[RunCommit]) -> str:
+    """What a run that ends badly leaves published; empty if nothing."""
+    if not commits:
+        return ""
+    units = sum(each.changed for each in commits)
+    which = f"commit {commits[0].number}" if len(commits) == 1 else f"{len(commits)} commits, {commits[0].number} to {commits[-1].number},"
+    return f"What had been published before stays: {which} with {'1 change' if units == 1 else f'{units} changes'}."
+
+
+def _with(error: ErrorInfo, stays: str) -> ErrorInfo:
+    return msgspec.structs.replace(error, message=f"{error.message} {stays}") if stays else error
+
+
+def _verdict(
+    plan: Plan,
+    outcomes: Mapping[int, UnitOutcome],
+    canceled: CancelRecord | None,
+    published: Sequence[PublishedRecord],
+    stays: str,
+) -> tuple[RunStatus, ErrorInfo | None]:
     if canceled is not None:
         why = f": {canceled.reason}" if canceled.reason else ""
         by = f" by {canceled.author}" if canceled.author else ""
         return RunStatus.CANCELED, ErrorInfo(
             code="run-canceled",
-            message=f"The run was cancelled{by}{why}. Nothing was published.",
+            message=f"The run was cancelled{by}{why}. {stays or 'Nothing was published.'}",
             hint="Finished units are kept and will be reused when you run again.",
         )
+    refused = next((each.error for each in published if each.error is not None), None)
+    if refused is not None:
+        return RunStatus.CANCELED if refused.code == RunFenced.code else RunStatus.FAILED, _with(refused, stays)
     failed = sum(isinstance(outcome, Failed) for outcome in outcomes.values())
     if failed:
         done = sum(isinstance(outcome, Succeeded) for outcome in outcomes.values())
         units = "1 unit" if failed == 1 else f"{failed} units"
         return RunStatus.FAILED, ErrorInfo(
             code="units-failed",
-            message=f"{units} failed, so nothing was published: a run is published whole or not at all.",
+            message=f"{units} failed, so the rest was not published. {stays}"
+            if stays
+            else f"{units} failed, so nothing was published: a run is published whole or not at all.",
             hint=f"Mend the cause and run again; the {done} finished units are kept and will be reused."
             if done
             else "Mend the cause and run again.",
         )
-    missing = sum(unit.action is not Action.REUSE and position not in outcomes for position, unit in enumerate(plan.units))
+    missing = sum(unit.action.executes and position not in outcomes for position, unit in enumerate(plan.units))
     missing += sum(isinstance(outcome, Canceled) for outcome in outcomes.values())
     if missing:
         return RunStatus.FAILED, ErrorInfo(
             code="run-incomplete",
-            message=f"The run was stopped with {missing} units to go, although nobody cancelled it. Nothing was published.",
+            message=f"The run was stopped with {missing} units to go, although nobody cancelled it. {stays or 'Nothing was published.'}",
             hint="Run again; finished units are reused.",
         )
     return RunStatus.SUCCEEDED, None
-
-
-def _changes(plan: Plan, outcomes: Mapping[int, UnitOutcome]) -> dict[UnitKey, Entry | None]:
-    changes: dict[UnitKey, Entry | None] = {
-        UnitKey(AssetKey(seen.asset), PartitionKey(seen.partition)): Entry(record=seen.record, data_version=seen.data_version)
-        for seen in plan.observations
-    }
-    for position, outcome in outcomes.items():
-        if isinstance(outcome, Succeeded):
-            changes[plan.key(position)] = outcome.entry
-    return changes
-
-
-def _expected(plan: Plan, outcomes: Mapping[int, UnitOutcome]) -> dict[UnitKey, Entry | None]:
-    """What the catalog must still hold for the commit to stand: the entries that the run replaces."""
-    return {plan.key(position): plan.units[position].current for position, outcome in outcomes.items() if isinstance(outcome, Succeeded)}
 
 
 def _failures(plan: Plan, outcomes: Mapping[int, UnitOutcome]) -> tuple[UnitFailure, ...]:
@@ -160,7 +189,7 @@ def _by_asset(plan: Plan, outcomes: Mapping[int, UnitOutcome]) -> tuple[AssetRes
             case Canceled():
                 total["canceled"] += 1
             case None:
-                total["reused" if unit.action is Action.REUSE else "canceled"] += 1
+                total[_UNTOUCHED.get(unit.action, "canceled")] += 1
     return tuple(
         AssetResult(
             asset=asset.key,
@@ -168,6 +197,7 @@ def _by_asset(plan: Plan, outcomes: Mapping[int, UnitOutcome]) -> tuple[AssetRes
             found=int(total["found"]),
             unchanged=int(total["unchanged"]),
             reused=int(total["reused"]),
+            up_to_date=int(total["up_to_date"]),
             failed=int(total["failed"]),
             skipped=int(total["skipped"]),
             canceled=int(total["canceled"]),
@@ -179,4 +209,17 @@ def _by_asset(plan: Plan, outcomes: Mapping[int, UnitOutcome]) -> tuple[AssetRes
     )
 
 
-_NUMBERS = ("succeeded", "found", "unchanged", "reused", "failed", "skipped", "canceled", "row_count", "size_bytes", "seconds")
+_UNTOUCHED = {Action.SKIP: "up_to_date", Action.REUSE: "reused"}
+_NUMBERS = (
+    "succeeded",
+    "found",
+    "unchanged",
+    "reused",
+    "up_to_date",
+    "failed",
+    "skipped",
+    "canceled",
+    "row_count",
+    "size_bytes",
+    "seconds",
+)

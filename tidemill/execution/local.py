@@ -15,16 +15,16 @@ from heapq import heappop, heappush
 from tidemill.errors import TidemillError
 from tidemill.execution.finish import finish_run
 from tidemill.execution.materialize import materialize_units
-from tidemill.execution.planning import plan_run, retry_policies
+from tidemill.execution.publishing import publish_tranche
+from tidemill.execution.run_plans import open_tranche, plan_run
 from tidemill.execution.runs import TrancheRecord
 from tidemill.execution.runtime import Runtime
 from tidemill.messages.run import MaterializeUnits, UnitsReply
 from tidemill.model.keys import run_id
-from tidemill.model.outcomes import UnitOutcome
 from tidemill.model.runs import RunRequest, RunResult
 from tidemill.plan.counts import Counts
 from tidemill.plan.progress import Batch, Retry, TrancheProgress
-from tidemill.plan.tranche import Tranche, slice_plan
+from tidemill.plan.tranche import Tranche
 
 
 def apply_local(
@@ -44,25 +44,24 @@ def apply_local(
 
     Raises:
         PlanError: the request cannot be planned; nothing was run.
+        PlanDrifted: it names a saved plan that does not fit any more; nothing was run.
         StoreUnavailable: the folder or store cannot be written.
     """
     run = run_id(request.run_id)
     runtime.runs.create(request)
-    _, plan = plan_run(runtime, run)
-    retries = retry_policies(runtime, plan)
+    plan = plan_run(runtime, run).plan
     counts = Counts.from_lists({})
-    outcomes: dict[int, UnitOutcome] = {}
-    position, number = 0, 0
     pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="unit")
     try:
-        while position < len(plan.units):
-            tranche = slice_plan(plan, retries, number=number, start=position, outcomes=outcomes)
+        for number in range(len(runtime.plans.head(plan).starts)):
+            tranche = open_tranche(runtime, run, plan, number)
             progress = _Walk(runtime, pool, run, tranche, counts, on_progress).to_the_end()
-            outcomes.update(progress.outcomes)
             recorded = TrancheRecord(outcomes=tuple(progress.outcomes[each] for each in sorted(progress.outcomes)))
             runtime.runs.record_tranche(run, number, recorded)
+            published = publish_tranche(runtime, run, plan, number)
+            if published is not None and published.error is not None:
+                break
             counts = Counts.from_lists(counts.to_lists())
-            position, number = tranche.next_position, number + 1
     finally:
         pool.shutdown(wait=True, cancel_futures=True)  # interrupted, it starts nothing more
     return finish_run(runtime, run)

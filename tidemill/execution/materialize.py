@@ -10,18 +10,18 @@ import logging
 import time
 from collections.abc import Mapping
 
-import msgspec
 import pyarrow as pa
 
 from tidemill.definitions.assets import AssetDefinition
 from tidemill.definitions.context import AssetContext, Output, context_for
 from tidemill.errors import IntegrityError
 from tidemill.execution.boundary import UserCodeFailed, call_user_code
+from tidemill.execution.reusing import claim_name, input_versions, result_for
 from tidemill.execution.runtime import Runtime
 from tidemill.execution.sources import load_source
 from tidemill.execution.sql import run_sql
 from tidemill.messages.run import MaterializeUnits, UnitsReply
-from tidemill.model.facts import DataFile, Entry, InputVersion, JsonScalar, Materialization
+from tidemill.model.facts import DataFile, Entry, JsonScalar, Materialization
 from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
 from tidemill.model.outcomes import ErrorInfo, Failed, Succeeded, UnitOutcome
 from tidemill.model.versions import canonical
@@ -35,7 +35,7 @@ from tidemill.storage.formats.statistics import describe_columns
 log = logging.getLogger("tidemill.materialize")
 
 
-class _Rejected(Exception):
+class Rejected(Exception):
     """The unit cannot be materialized, and trying again cannot help."""
 
     def __init__(self, code: str, message: str, hint: str) -> None:
@@ -59,21 +59,19 @@ def _materialize(runtime: Runtime, command: MaterializeUnits, asset: AssetDefini
     started = time.perf_counter()
     try:
         if asset is None or asset.code_version != command.code_version:
-            raise _Rejected(
+            raise Rejected(
                 "code-changed",
                 f"The code of `{unit.asset}` is not the code that was planned: it changed while the run was under way.",
                 "Start the run again; units that are already done are reused.",
             )
-        found = None if command.rerun else _find(runtime, command, work, unit)
-        entry = found or _compute(runtime, command, asset, work, unit)
+        found = None if command.rerun else _find(runtime, work, unit)
+        entry, record = found or _compute(runtime, command, asset, work, unit)
     except UserCodeFailed as failure:
         return Failed(unit=work.position, error=failure.error)
-    except _Rejected as rejection:
+    except Rejected as rejection:
         return Failed(unit=work.position, error=rejection.error)
     except (IntegrityError, UnhashableType) as error:
         return Failed(unit=work.position, error=ErrorInfo(code=error.code, message=error.message, hint=error.hint, retryable=False))
-    record = runtime.catalog.record(entry.record)
-    assert isinstance(record, Materialization), "fingerprints are only claimed for materializations"
     return Succeeded(
         unit=work.position,
         entry=entry,
@@ -84,47 +82,17 @@ def _materialize(runtime: Runtime, command: MaterializeUnits, asset: AssetDefini
     )
 
 
-def find_by_fingerprint(runtime: Runtime, fingerprint: str) -> Entry | None:
-    """The version that was made from exactly this before, by whichever run, on whichever branch; None if there is none."""
-    claim = runtime.store.get(claim_name(fingerprint))
-    if claim is None:
-        return None
-    try:
-        return msgspec.json.decode(claim.data, type=Entry)
-    except (msgspec.ValidationError, msgspec.DecodeError):
-        log.warning("The claim on fingerprint %s cannot be read and counts for nothing.", fingerprint)
-        return None
-
-
-def claim_name(fingerprint: str) -> str:
-    """Where the version made from a fingerprint is noted."""
-    return f"fingerprints/{fingerprint[:2]}/{fingerprint}"
-
-
-def _find(runtime: Runtime, command: MaterializeUnits, work: UnitWork, unit: UnitKey) -> Entry | None:
+def _find(runtime: Runtime, work: UnitWork, unit: UnitKey) -> tuple[Entry, Materialization] | None:
     """An earlier result of the same making, as a version of this unit; None if there is none."""
-    entry = find_by_fingerprint(runtime, work.fingerprint)
-    if entry is None:
-        return None
-    record = runtime.catalog.record(entry.record)
-    if not isinstance(record, Materialization) or record.unit == unit:
-        return entry
-    # Another unit was made from equal content by equal code. Its files are ours too; only the record has to speak of this unit.
-    own = msgspec.structs.replace(record, asset=unit.asset, partition=unit.partition, inputs=_versions(work), run_id=command.run_id)
-    return Entry(record=runtime.objects.put(canonical(own)), data_version=entry.data_version, fingerprint=entry.fingerprint)
+    return result_for(runtime.catalog, unit, work.fingerprint, work.inputs)
 
 
-def _versions(work: UnitWork) -> tuple[InputVersion, ...]:
-    return tuple(
-        InputVersion(name=each.name, asset=each.asset, partition=each.partition, data_version=each.data_version, record=each.record)
-        for each in work.inputs
-    )
-
-
-def _compute(runtime: Runtime, command: MaterializeUnits, asset: AssetDefinition, work: UnitWork, unit: UnitKey) -> Entry:
+def _compute(
+    runtime: Runtime, command: MaterializeUnits, asset: AssetDefinition, work: UnitWork, unit: UnitKey
+) -> tuple[Entry, Materialization]:
     tables = _read_inputs(runtime, asset, work)
     context = context_for(unit.asset, unit.partition, asset.partitions, command.parameters)
-    table, metadata = _checked(asset, unit, _run(runtime, asset, unit, context, tables))
+    table, metadata = checked_result(asset, unit, run_code(runtime, asset, unit, context, tables))
     version = content_hash(table)
     files = _store(runtime, unit, table)
     record = Materialization(
@@ -134,7 +102,7 @@ def _compute(runtime: Runtime, command: MaterializeUnits, asset: AssetDefinition
         fingerprint=work.fingerprint,
         code_version=command.code_version,
         parameters=command.parameters,
-        inputs=_versions(work),
+        inputs=input_versions(work.inputs),
         files=files,
         columns=describe_columns(table),
         row_count=table.num_rows,
@@ -145,13 +113,13 @@ def _compute(runtime: Runtime, command: MaterializeUnits, asset: AssetDefinition
     address = runtime.objects.put(canonical(record))
     entry = Entry(record=address, data_version=record.data_version, fingerprint=work.fingerprint)
     if not command.rerun and not put_once(runtime.store, claim_name(work.fingerprint), canonical(entry)):
-        winner = _find(runtime, command, work, unit)
+        winner = _find(runtime, work, unit)
         if winner is not None:
-            if winner.data_version != entry.data_version:
+            if winner[0].data_version != entry.data_version:
                 log.warning("`%s` is not deterministic: the same code and inputs gave two results; the first one is kept.", unit)
             return winner
     runtime.tables.keep(address, table)
-    return entry
+    return entry, record
 
 
 def _store(runtime: Runtime, unit: UnitKey, table: pa.Table) -> tuple[DataFile, ...]:
@@ -159,7 +127,7 @@ def _store(runtime: Runtime, unit: UnitKey, table: pa.Table) -> tuple[DataFile, 
     try:
         written = parquet.write(table)
     except pa.ArrowException as error:
-        raise _Rejected(
+        raise Rejected(
             "unsupported-type", f"`{unit}` returned a column that Parquet cannot hold: {error}.", "Cast it to a type that can be stored."
         ) from error
     for each in written:
@@ -171,17 +139,24 @@ def _read_inputs(runtime: Runtime, asset: AssetDefinition, work: UnitWork) -> di
     """Tables by input name, in partition order, each with its partition key."""
     tables: dict[str, list[tuple[str, pa.Table]]] = {name: [] for name in asset.inputs}
     for pinned in work.inputs:
-        tables[pinned.name].append((pinned.partition, _read(runtime, pinned)))
+        tables[pinned.name].append((pinned.partition, read_pinned(runtime, pinned)))
     return tables
 
 
-def _read(runtime: Runtime, pinned: PinnedInput) -> pa.Table:
+def read_pinned(runtime: Runtime, pinned: PinnedInput) -> pa.Table:
+    """The rows of one exact version: of an asset from the store, of an external one from where it is.
+
+    Raises:
+        UserCodeFailed: an external asset cannot be loaded, or is in another version.
+        Rejected: there are no rows of it.
+        IntegrityError: a stored file is missing or damaged.
+    """
     upstream = runtime.graph.assets.get(AssetKey(pinned.asset))
     if upstream is not None and upstream.kind == "external":
         return load_source(runtime, upstream, pinned)
     record = runtime.catalog.record(pinned.record)
     if not isinstance(record, Materialization):
-        raise _Rejected(
+        raise Rejected(
             "not-materialized",
             f"`{pinned.asset}@{pinned.partition}` is on record as an observation, so there are no rows to read.",
             "It was an external asset when it was planned; run it as an asset first.",
@@ -189,7 +164,7 @@ def _read(runtime: Runtime, pinned: PinnedInput) -> pa.Table:
     return runtime.tables.read(pinned.record, record)
 
 
-def _run(
+def run_code(
     runtime: Runtime, asset: AssetDefinition, unit: UnitKey, context: AssetContext, tables: Mapping[str, list[tuple[str, pa.Table]]]
 ) -> object:
     """What the function or query makes of one table for each input, or of a mapping by partition where it asks for one."""
@@ -204,7 +179,7 @@ def _run(
     return call_user_code(unit, lambda: asset(**arguments), project=runtime.project)
 
 
-def _checked(asset: AssetDefinition, unit: UnitKey, result: object) -> tuple[pa.Table, Mapping[str, JsonScalar]]:
+def checked_result(asset: AssetDefinition, unit: UnitKey, result: object) -> tuple[pa.Table, Mapping[str, JsonScalar]]:
     """The table an asset function returned, and its metadata, if both are what was declared."""
     metadata: Mapping[str, JsonScalar] = {}
     if isinstance(result, Output):
@@ -214,15 +189,15 @@ def _checked(asset: AssetDefinition, unit: UnitKey, result: object) -> tuple[pa.
     elif isinstance(result, pa.RecordBatch):
         result = pa.Table.from_batches([result])
     if not isinstance(result, pa.Table):
-        raise _Rejected(
+        raise Rejected(
             "wrong-type",
             f"`{unit}` returned {type(result).__name__}, but an asset returns a pyarrow.Table.",
             "Return a Table, a RecordBatchReader, or Output(table, metadata={...}).",
         )
     if len(set(result.column_names)) != result.num_columns:
-        raise _Rejected("wrong-schema", f"`{unit}` returned two columns of one name.", "Give every column a name of its own.")
+        raise Rejected("wrong-schema", f"`{unit}` returned two columns of one name.", "Give every column a name of its own.")
     if asset.schema is not None and not result.schema.equals(asset.schema, check_metadata=False):
-        raise _Rejected(
+        raise Rejected(
             "wrong-schema",
             f"`{unit}` returned another schema than `{unit.asset}` declares: {_difference(asset.schema, result.schema)}.",
             "Mend the function, or the schema it declares.",

@@ -1,24 +1,33 @@
-"""The record of runs: what was asked, the plan, the outcomes of each tranche, the result. Written once each, never changed.
+"""The record of runs: what was asked, the plan, the outcomes of each tranche, the result. Written once each, sealed, never changed.
 
 The status of a run is derived from here and not from the engine's instance table, which is known to stay "Running" after the end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
 
-from tidemill.errors import MessageError, NotFound
+from tidemill.errors import IntegrityError, MessageError, NotFound
 from tidemill.model.keys import RunId, run_id
-from tidemill.model.outcomes import UnitOutcome
-from tidemill.model.runs import RunRequest, RunResult
+from tidemill.model.outcomes import ErrorInfo, UnitOutcome
+from tidemill.model.runs import RunCommit, RunRequest, RunResult
 from tidemill.model.versions import canonical, digest
 from tidemill.storage.base import BlobStore
 from tidemill.storage.conditional import put_once
+from tidemill.storage.sealed import seal, unseal
 
 RecordT = TypeVar("RecordT", bound=msgspec.Struct)
+
+_INDEX = "recent/"
+_LETTERS = "-0123456789abcdefghijklmnopqrstuvwxyz"
+_MIRROR = "_ZYXWVUTSRQPONMLKJIHGFEDCBA9876543210"
+_END = "a"
+"""Sorts after every letter of the mirror, so that an id comes before its own beginnings."""
 
 
 class PlanRecord(msgspec.Struct, frozen=True, kw_only=True, tag="run_plan/1"):
@@ -32,6 +41,18 @@ class TrancheRecord(msgspec.Struct, frozen=True, kw_only=True, tag="run_tranche/
     """How the units of one tranche ended."""
 
     outcomes: tuple[UnitOutcome, ...]
+
+
+class PublishedRecord(msgspec.Struct, frozen=True, kw_only=True, tag="run_published/1"):
+    """What of a tranche was published before the end of the run."""
+
+    commits: tuple[RunCommit, ...] = ()
+    seen: int
+    """Log number up to which nothing was in the way: no fence, no conflict."""
+    whole: bool = True
+    """False once a window was held back because not all of it had succeeded."""
+    error: ErrorInfo | None = None
+    """Why a commit was refused: the run ends with it."""
 
 
 class CancelRecord(msgspec.Struct, frozen=True, kw_only=True, tag="run_cancel/1"):
@@ -65,7 +86,11 @@ class Runs:
         return self._read(f"idempotency/{digest(key.encode())}", IdempotencyRecord)
 
     def create(self, request: RunRequest) -> RunRequest:
-        """Records what was asked for; returns what is on record, which is the older one if there is one."""
+        """Records what was asked for; returns what is on record, which is the older one if there is one.
+
+        The run is put into the index of runs first: an index entry without a run does no harm, a run that no list shows would.
+        """
+        put_once(self._store, index_name(request.run_id), b"")
         return self._once(f"runs/{request.run_id}/request", request)
 
     def request(self, run: RunId) -> RunRequest:
@@ -91,14 +116,28 @@ class Runs:
         """Records the outcomes of a tranche; returns the outcomes on record, which are the older ones if there are any."""
         return self._once(f"runs/{run}/tranches/{number:06d}", record)
 
-    def outcomes(self, run: RunId) -> dict[int, UnitOutcome]:
-        """Every recorded outcome, by plan position."""
+    def outcomes(self, run: RunId, tranches: Iterable[int] | None = None) -> dict[int, UnitOutcome]:
+        """The recorded outcomes of some tranches, or of all, by plan position."""
         outcomes: dict[int, UnitOutcome] = {}
-        for name in self._store.names(f"runs/{run}/tranches/"):
+        folder = f"runs/{run}/tranches/"
+        for name in self._store.names(folder) if tranches is None else (f"{folder}{number:06d}" for number in tranches):
             record = self._read(name, TrancheRecord)
             if record is not None:
                 outcomes.update((outcome.unit, outcome) for outcome in record.outcomes)
         return outcomes
+
+    def record_published(self, run: RunId, number: int, record: PublishedRecord) -> PublishedRecord:
+        """Records what was published of a tranche; returns what is on record, which is the older one if there is one."""
+        return self._once(f"runs/{run}/published/{number:06d}", record)
+
+    def published(self, run: RunId, number: int) -> PublishedRecord | None:
+        """What was published of a tranche, or None if that is not known yet."""
+        return self._read(f"runs/{run}/published/{number:06d}", PublishedRecord)
+
+    def all_published(self, run: RunId) -> list[PublishedRecord]:
+        """What was published of every tranche so far, in order."""
+        found = (self._read(name, PublishedRecord) for name in self._store.names(f"runs/{run}/published/"))
+        return [each for each in found if each is not None]
 
     def request_cancel(self, run: RunId, record: CancelRecord) -> CancelRecord:
         """Records that the run shall end; returns the request on record, which is the older one if there is one."""
@@ -117,12 +156,18 @@ class Runs:
         return self._read(f"runs/{run}/result", RunResult)
 
     def recent(self, limit: int, before: str = "") -> list[RunId]:
-        """Ids of the newest runs, newest first. Run ids begin with their time, so names are in order of time."""
-        ids = sorted({name.split("/")[1] for name in self._store.names("runs/") if name.endswith("/request")}, reverse=True)
-        return [run_id(each) for each in ids if not before or each < before][:limit]
+        """Ids of the newest runs, newest first. Run ids begin with their time, and the index has them backwards, so this reads only what it returns."""
+        names = self._store.names(_INDEX, after=f"{_INDEX}{_backwards(before)}" if before else "")
+        return [run_id(_forwards(name.removeprefix(_INDEX))) for name in islice(names, limit)]
+
+    def every(self) -> Iterator[RunId]:
+        """Ids of all runs, by id. Lists every record of every run."""
+        for name in self._store.names("runs/"):
+            if name.endswith("/request"):
+                yield run_id(name.split("/")[1])
 
     def _once(self, name: str, record: RecordT) -> RecordT:
-        if put_once(self._store, name, canonical(record)):
+        if put_once(self._store, name, seal(name, canonical(record))):
             return record
         found = self._read(name, type(record))
         if found is None:
@@ -133,9 +178,30 @@ class Runs:
         found = self._store.get(name)
         if found is None:
             return None
+        data = unseal(name, found.data)
+        if data is None:
+            raise IntegrityError(f"The record `{name}` is damaged.", hint="Restore it from a copy. Run `tidemill verify`.")
         try:
-            return msgspec.json.decode(found.data, type=kind)
+            return msgspec.json.decode(data, type=kind)
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise MessageError(
-                f"The record `{name}` cannot be read: {error}.", hint="It was altered, or written by a newer version; deploy that version."
+                f"The record `{name}` cannot be read: {error}.", hint="A newer version wrote it; deploy that version."
             ) from error
+
+
+def index_name(run: str) -> str:
+    """Where a run stands in the index."""
+    return f"{_INDEX}{_backwards(run)}"
+
+
+def _backwards(run: str) -> str:
+    """The name of a run in the index, where later ids come first."""
+    return run.translate(_TO_INDEX) + _END
+
+
+def _forwards(name: str) -> str:
+    """The inverse of `_backwards`."""
+    return name.removesuffix(_END).translate(_FROM_INDEX)
+
+
+_TO_INDEX, _FROM_INDEX = str.maketrans(_LETTERS, _MIRROR), str.maketrans(_MIRROR, _LETTERS)

@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tidemill.catalog.catalog import Catalog
+from tidemill.catalog.signing import Signer
 from tidemill.definitions.collect import load_definitions
 from tidemill.definitions.definitions import Definitions
 from tidemill.execution.codes import Codes
 from tidemill.execution.memory import prefer_returnable_memory
+from tidemill.execution.plans import Plans
 from tidemill.execution.runs import Runs
 from tidemill.execution.tables import TableCache
 from tidemill.graph.asset_graph import AssetGraph
+from tidemill.plan.prices import Prices
 from tidemill.settings import Settings
 from tidemill.storage.base import BlobStore
 from tidemill.storage.objects import Objects
@@ -39,14 +42,18 @@ class Runtime:
         project: Path,
         branch: str = "main",
         cache_bytes: int = 64_000_000,
+        signer: Signer | None = None,
+        prices: Prices | None = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.store = store
         self.objects = Objects(store)
-        self.catalog = Catalog(store, branch=branch, objects=self.objects)
+        self.catalog = Catalog(store, branch=branch, objects=self.objects, signer=signer)
         self.runs = Runs(store)
         self.codes = Codes(store)
+        self.plans = Plans(self.objects)
         self.tables = TableCache(self.objects, cache_bytes)
+        self.prices = prices or Prices()
         self.project = project
         self.branch = branch
         self.now = now
@@ -59,7 +66,7 @@ class Runtime:
         """The runtime of an app or command.
 
         Raises:
-            SettingsError: the storage setting names nothing that can be opened.
+            SettingsError: the storage setting names nothing that can be opened, or the signing key or the prices cannot be used.
             MissingExtra: it needs a package that is not installed.
         """
         prefer_returnable_memory()
@@ -70,12 +77,22 @@ class Runtime:
             project=settings.project,
             branch=settings.branch,
             cache_bytes=settings.cache_bytes,
+            prices=Prices.read(settings.prices),
+            signer=Signer.load(settings.signing_key) if settings.signing_key else None,
         )
 
     @classmethod
     def local(cls, project: Path, folder: Path, *, branch: str = "main", cache_bytes: int = 256_000_000) -> Runtime:
         """A runtime on a folder: no Azure, no network."""
         return cls.from_settings(Settings(storage=str(folder), container="", branch=branch, project=project, cache_bytes=cache_bytes))
+
+    def catalog_on(self, branch: str) -> Catalog:
+        """The catalog of a branch, which may not exist; the runtime's own if the name is empty.
+
+        Raises:
+            InvalidKey: it is no branch name.
+        """
+        return self.catalog if branch in ("", self.branch) else self.catalog.on(branch)
 
     @property
     def graph(self) -> AssetGraph:

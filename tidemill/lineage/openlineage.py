@@ -1,8 +1,8 @@
 """A run as OpenLineage events, built from what is on record about it and from nothing else: the same run gives the same events for ever.
 
 The run is one OpenLineage run, and every unit that it started is another, whose job is the asset and whose parent is the run; an asset is a dataset.
-Records hold no instant for single units, so a unit starts and ends with its run; how long it took is in its facet `tidemill_unit`. Since a run is
-published whole or not at all, units of a run that was not published have no outputs. See https://openlineage.io/spec/2-0-2/OpenLineage.json.
+Records hold no instant for single units, so a unit starts and ends with its run; how long it took is in its facet `tidemill_unit`. A unit whose
+result was not published, because its run failed or was cancelled before, has no outputs. See https://openlineage.io/spec/2-0-2/OpenLineage.json.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tidemill.lineage.values import ColumnLineage, ColumnUse
-from tidemill.model.facts import Materialization, Record
-from tidemill.model.outcomes import ErrorInfo, Failed, Succeeded, UnitOutcome
+from tidemill.definitions.assets import AssetDefinition
+from tidemill.lineage import openlineage_facets as facets
+from tidemill.lineage.openlineage_facets import PRODUCER, SPEC
+from tidemill.lineage.values import ColumnLineage
+from tidemill.model.facts import Entry, Materialization, Record
+from tidemill.model.keys import UnitKey
+from tidemill.model.outcomes import Failed, Succeeded, UnitOutcome
 from tidemill.model.runs import RunRequest, RunResult, RunStatus
 from tidemill.plan.plan import Plan
-from tidemill.version import VERSION
 
 NAMESPACE = "tidemill"
-PRODUCER = f"urn:tidemill:{VERSION}"
 
-_SPEC = "https://openlineage.io/spec"
-_EVENT = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
-_OWN_RUN_FACET = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/RunFacet"
-_OWN_DATASET_FACET = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/DatasetFacet"
+_EVENT = f"{SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _IDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:tidemill:runs")
 _END = {RunStatus.SUCCEEDED: "COMPLETE", RunStatus.FAILED: "FAIL", RunStatus.CANCELED: "ABORT"}
 
@@ -51,6 +50,10 @@ class RunHistory:
     """Records by hash."""
     columns: Callable[[Materialization], ColumnLineage | None]
     """Column lineage of a version; None if it is not known for the code that made it."""
+    definition: Callable[[str, str], AssetDefinition | None]
+    """An asset as deployed, by its key; None unless that is the code of the given version."""
+    is_published: Callable[[UnitKey, Entry], bool]
+    """Whether a commit of the run published this version of a unit. Asked only once the run has ended."""
     namespace: str = NAMESPACE
 
     @property
@@ -69,8 +72,8 @@ def end_event(history: RunHistory) -> Event | None:
     result = history.result
     if result is None:
         return None
-    facets = {} if result.error is None else {"errorMessage": _error_facet(result.error)}
-    return _event(_END[result.status], result.finished_at, _run(history, facets), _run_job(history))
+    error = {} if result.error is None else {"errorMessage": facets.error_message(result.error)}
+    return _event(_END[result.status], result.finished_at, _run(history, error), _run_job(history))
 
 
 def unit_events(history: RunHistory, positions: Sequence[int]) -> Iterator[Event]:
@@ -92,37 +95,24 @@ def _unit(
     history: RunHistory, position: int, outcome: UnitOutcome, record: Materialization | None, read: Mapping[str, Record]
 ) -> Iterator[Event]:
     assert history.plan is not None
-    key = history.plan.key(position)
-    facets = {"parent": _facet("ParentRunFacet", "1-2-0", run=_run(history), job=_run_job(history)), "tidemill_unit": _unit_facet(outcome)}
-    facets["tidemill_unit"] |= {"run": history.request.run_id, "asset": key.asset, "partition": key.partition}
+    key, run = history.plan.key(position), _run(history)
+    about: dict[str, Any] = {
+        "parent": facets.parent(run, _run_job(history)),
+        "tidemill_unit": facets.unit(outcome, run=history.request.run_id, asset=key.asset, partition=key.partition),
+    }
     run_id = str(uuid.uuid5(_IDS, f"{history.request.run_id}/{key}"))
-    job = {"namespace": history.namespace, "name": key.asset}
+    code = history.plan.assets[history.plan.units[position].asset].code_version
+    job = {"namespace": history.namespace, "name": key.asset, "facets": facets.job(code, history.definition(key.asset, code))}
     inputs = _inputs(history, record, read)
-    yield _event("START", history.started_at, {"runId": run_id, "facets": facets}, job, inputs)
+    yield _event("START", history.started_at, {"runId": run_id, "facets": about}, job, inputs)
     if history.result is None:
         return
     if isinstance(outcome, Failed):
-        facets = {**facets, "errorMessage": _error_facet(outcome.error)}
-    published = record is not None and history.result.status is RunStatus.SUCCEEDED
+        about = {**about, "errorMessage": facets.error_message(outcome.error)}
+    published = isinstance(outcome, Succeeded) and history.is_published(key, outcome.entry)
     outputs = [_output(history, record)] if published and record is not None else []
     kind = "FAIL" if isinstance(outcome, Failed) else "COMPLETE"
-    yield _event(kind, history.result.finished_at, {"runId": run_id, "facets": facets}, job, inputs, outputs)
-
-
-def _unit_facet(outcome: UnitOutcome) -> dict[str, Any]:
-    own: dict[str, Any] = {"_producer": PRODUCER, "_schemaURL": _OWN_RUN_FACET}
-    match outcome:
-        case Succeeded():
-            return own | {
-                "attempts": outcome.attempts,
-                "found": outcome.found,
-                "seconds": outcome.seconds,
-                "fingerprint": outcome.entry.fingerprint,
-            }
-        case Failed():
-            return own | {"attempts": outcome.attempts, "found": False}
-        case _:
-            return own
+    yield _event(kind, history.result.finished_at, {"runId": run_id, "facets": about}, job, inputs, outputs)
 
 
 def _inputs(history: RunHistory, record: Materialization | None, read: Mapping[str, Record]) -> list[dict[str, Any]]:
@@ -131,76 +121,35 @@ def _inputs(history: RunHistory, record: Materialization | None, read: Mapping[s
     for each in record.inputs if record else ():
         units.setdefault(each.asset, {})[each.record] = read[each.record]
     return [
-        {"namespace": history.namespace, "name": asset, "facets": _dataset_facets(records), "inputFacets": {}}
+        {
+            "namespace": history.namespace,
+            "name": asset,
+            "facets": facets.dataset(list(records.values())),
+            "inputFacets": facets.read(list(records.values())),
+        }
         for asset, records in sorted(units.items())
     ]
 
 
 def _output(history: RunHistory, record: Materialization) -> dict[str, Any]:
-    facets = _dataset_facets({"": record})
+    about = facets.dataset([record]) | {"dataQualityMetrics": facets.quality(record)}
     columns = history.columns(record)
     if columns is not None and columns.edges:
-        facets["columnLineage"] = _column_facet(columns, history.namespace)
-    written = {"rowCount": record.row_count, "size": record.size_bytes, "fileCount": len(record.files)}
-    statistics = _facet("OutputStatisticsOutputDatasetFacet", "1-0-2", **written)
+        about["columnLineage"] = facets.columns(columns, history.namespace)
     return {
         "namespace": history.namespace,
         "name": record.asset,
-        "facets": facets,
-        "outputFacets": {"outputStatistics": statistics},
+        "facets": about,
+        "outputFacets": {"outputStatistics": facets.written(record)},
     }
 
 
-def _dataset_facets(records: Mapping[str, Record]) -> dict[str, Any]:
-    versions = [{"partition": each.partition, "dataVersion": each.data_version} for each in records.values()]
-    facets: dict[str, Any] = {
-        "tidemill_versions": {"_producer": PRODUCER, "_schemaURL": _OWN_DATASET_FACET, "versions": versions},
-    }
-    if len(versions) == 1:
-        facets["version"] = _facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=versions[0]["dataVersion"])
-    last = list(records.values())[-1]
-    if isinstance(last, Materialization):
-        fields = [{"name": each.name, "type": each.type, "fields": []} for each in last.columns]
-        facets["schema"] = _facet("SchemaDatasetFacet", "1-2-0", fields=fields)
-    return facets
-
-
-def _column_facet(lineage: ColumnLineage, namespace: str) -> dict[str, Any]:
-    def sources(column: str) -> list[dict[str, Any]]:
-        uses: dict[tuple[str, str], list[ColumnUse]] = {}
-        for edge in lineage.edges:
-            if edge.column == column:
-                uses.setdefault((edge.source_asset, edge.source_column), []).append(edge.use)
-        return [
-            {"namespace": namespace, "name": asset, "field": name, "transformations": [_transformation(use) for use in each]}
-            for (asset, name), each in uses.items()
-        ]
-
-    fields = {column: {"inputFields": found} for column in lineage.columns if (found := sources(column))}
-    return _facet("ColumnLineageDatasetFacet", "1-2-0", fields=fields, dataset=sources(""))
-
-
-def _transformation(use: ColumnUse) -> dict[str, Any]:
-    kind = "DIRECT" if use.is_direct else "INDIRECT"
-    return {"type": kind, "subtype": use.value.upper(), "description": "", "masking": False}
-
-
-def _error_facet(error: ErrorInfo) -> dict[str, Any]:
-    stack = {"stackTrace": error.stack} if error.stack else {}
-    return _facet("ErrorMessageRunFacet", "1-0-1", message=error.message, programmingLanguage="python", **stack)
-
-
-def _run(history: RunHistory, facets: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    return {"runId": str(uuid.uuid5(_IDS, history.request.run_id)), "facets": dict(facets or {})}
+def _run(history: RunHistory, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {"runId": str(uuid.uuid5(_IDS, history.request.run_id)), "facets": dict(about or {})}
 
 
 def _run_job(history: RunHistory) -> dict[str, Any]:
-    return {"namespace": history.namespace, "name": history.request.selection, "facets": {}}
-
-
-def _facet(name: str, version: str, **fields: Any) -> dict[str, Any]:
-    """A facet of the specification."""
-    return {"_producer": PRODUCER, "_schemaURL": f"{_SPEC}/facets/{version}/{name}.json#/$defs/{name}", **fields}
+    return {"namespace": history.namespace, "name": history.request.selection, "facets": {"jobType": facets.job_type("RUN")}}
 
 
 def _event(

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from tidemill.errors import MissingExtra
-from tidemill.lineage.values import ColumnUse
+from tidemill.model.columns import ColumnUse
 
 _STRENGTH = (ColumnUse.IDENTITY, ColumnUse.TRANSFORMATION, ColumnUse.AGGREGATION)
 
@@ -77,6 +77,8 @@ def _trace(lib: _Sqlglot, sql: str, tables: Mapping[str, Sequence[str]]) -> Trac
     query = lib.qualify(statements[0], schema=schema, dialect="duckdb", validate_qualify_columns=False)
     if any(each.args.get("recursive") for each in query.find_all(lib.exp.With)):
         raise Untraceable("it is recursive")
+    if query.find(lib.exp.PositionalColumn) is not None:
+        raise Untraceable("it names columns by their place (`#1`)")
     scope = lib.build_scope(query)
     if scope is None:
         raise Untraceable("it has no columns that can be named")
@@ -111,7 +113,8 @@ class _Tracer:
     def names(self, scope: Any) -> list[str]:
         """The column names of a query part, in order."""
         if isinstance(scope.expression, self._exp.SetOperation):
-            return self.names(scope.set_operation_scopes[0])
+            branches = [self.names(each) for each in scope.set_operation_scopes]
+            return list(dict.fromkeys(name for each in branches for name in each)) if scope.expression.args.get("by_name") else branches[0]
         return [each.alias_or_name for each in self._selects(scope)]
 
     def column(self, scope: Any, at: int) -> frozenset[Source]:
@@ -137,12 +140,21 @@ class _Tracer:
         if isinstance(query, self._exp.SetOperation):
             branches = scope.set_operation_scopes[:1] if isinstance(query, self._exp.Except) else scope.set_operation_scopes
             for branch in branches:
-                yield from self.column(branch, at)
+                place = self._place(scope, branch, at)
+                if place is not None:
+                    yield from self.column(branch, place)
             return
         selects = self._selects(scope)
         if at >= len(selects):
             raise Untraceable("two parts of it have different numbers of columns")
         yield from self._sources(selects[at], scope, ColumnUse.IDENTITY)
+
+    def _place(self, scope: Any, branch: Any, at: int) -> int | None:
+        """Where a column of a set operation stands in one of its parts; None if that part does not have it."""
+        if not scope.expression.args.get("by_name"):
+            return at
+        wanted, names = self.names(scope)[at].lower(), [name.lower() for name in self.names(branch)]
+        return names.index(wanted) if wanted in names else None
 
     def _rows(self, scope: Any) -> Iterator[Source]:
         exp, query = self._exp, scope.expression
@@ -153,7 +165,7 @@ class _Tracer:
                 use = ColumnUse.GROUP_BY if isinstance(query, exp.Union) else ColumnUse.FILTER
                 for branch in scope.set_operation_scopes:
                     yield from _as(use, (source for at in range(len(self.names(branch))) for source in self.column(branch, at)))
-            yield from self._clause(query.args.get("order"), scope, ColumnUse.SORT)
+            yield from self._order_and_limit(query, scope)
             return
         self._selects(scope)
         for join in query.args.get("joins") or ():
@@ -162,7 +174,10 @@ class _Tracer:
         yield from self._clause(query.args.get("having"), scope, ColumnUse.FILTER)
         yield from self._clause(query.args.get("qualify"), scope, ColumnUse.FILTER)
         yield from self._group_keys(query, scope)
-        yield from self._clause(query.args.get("order"), scope, ColumnUse.SORT)
+        yield from self._order_and_limit(query, scope)
+        for each in query.find_all(exp.Explode, exp.Unnest):
+            if each.find_ancestor(exp.Query) is query and each.find_ancestor(exp.From, exp.Join, exp.Lateral) is None:
+                yield from self._clause(each, scope, ColumnUse.JOIN)  # a row for each of its values
         for _, source in scope.selected_sources.values():
             if isinstance(source, exp.Table):
                 self._table(source.name)
@@ -170,6 +185,18 @@ class _Tracer:
                 yield from _as(ColumnUse.JOIN, self._spread(source))
             else:
                 yield from self.rows(source)
+
+    def _order_and_limit(self, query: Any, scope: Any) -> Iterator[Source]:
+        order = query.args.get("order")
+        if order is not None and any(
+            isinstance(each.this, self._exp.Var) and each.this.name.upper() == "ALL" for each in order.expressions
+        ):
+            for at in range(len(self.names(scope))):
+                yield from _as(ColumnUse.SORT, self.column(scope, at))
+        else:
+            yield from self._clause(order, scope, ColumnUse.SORT)
+        yield from self._clause(query.args.get("limit"), scope, ColumnUse.FILTER)
+        yield from self._clause(query.args.get("offset"), scope, ColumnUse.FILTER)
 
     def _group_keys(self, query: Any, scope: Any) -> Iterator[Source]:
         exp = self._exp
@@ -283,6 +310,8 @@ class _Tracer:
                 yield from self._sources(child, scope, ColumnUse.TRANSFORMATION)
 
     def _table(self, name: str) -> tuple[str, Mapping[str, str]]:
+        if not name:
+            raise Untraceable("it reads a function in place of a table")
         if name.lower() not in self._tables:
             raise Untraceable(f"it reads `{name}`, which is no input")
         return self._tables[name.lower()]

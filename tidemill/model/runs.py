@@ -34,6 +34,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="run_request/1")
     partitions: str = "*"
     parameters: dict[str, JsonScalar] = {}
     rerun: bool = False
+    plan: str = ""
+    """The plan to execute exactly; empty: make one when the run starts. What else was asked for is then what the plan was made for."""
     branch: str = "main"
     author: str = ""
     reason: str = ""
@@ -46,9 +48,11 @@ class AssetResult(msgspec.Struct, frozen=True, kw_only=True):
     asset: str
     succeeded: int = 0
     found: int = 0
-    """Of the succeeded: taken from an earlier result with the same fingerprint."""
+    """Of the succeeded: an activity took an earlier result with the same fingerprint."""
     unchanged: int = 0
     reused: int = 0
+    """The plan took over an earlier result with the same fingerprint, without an activity."""
+    up_to_date: int = 0
     failed: int = 0
     skipped: int = 0
     canceled: int = 0
@@ -67,6 +71,18 @@ class UnitFailure(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorInfo
 
 
+class RunCommit(msgspec.Struct, frozen=True, kw_only=True):
+    """One commit of a run."""
+
+    number: int
+    """Its log number."""
+    snapshot: str
+    changed: int
+    """Units whose catalog entry it changed."""
+    part: str = ""
+    """Which one it is, for runs that publish more than once, such as `window-000003`; empty for the one at the end."""
+
+
 class RunResult(msgspec.Struct, frozen=True, kw_only=True, tag="run_result/1"):
     """How a run ended."""
 
@@ -82,7 +98,11 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True, tag="run_result/1"):
     error: ErrorInfo | None = None
     """Why the run as a whole ended as it did; None if it succeeded."""
     commit: int = 0
-    """Log number of its commit; 0 if nothing was committed."""
+    """Log number of its last commit; 0 if nothing was committed."""
     snapshot: str = ""
     changed: int = 0
-    """Units whose catalog entry the commit changed."""
+    """Units whose catalog entry the run changed, over all its commits."""
+    commits: tuple[RunCommit, ...] = ()
+    """Its latest commits, a hundred at most, in order. More than one only if groups are published more often than once a run."""
+    commit_count: int = 0
+    """How many there were."""

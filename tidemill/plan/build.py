@@ -1,14 +1,18 @@
 """Making a plan: from a selection, a frozen view of the catalog and the observed sources to an ordered value. Pure.
 
-The two steps are separate because observing the sources is an effect: `select_units` says which units are meant, `required_observations` which
-external units they read, and `build_plan` decides, once those have been observed, what has to run.
+The steps are separate because observing the sources is an effect: `select_units` says which units are meant, `required_observations` which
+external units they read, and `build_plan` decides, once those have been observed, what has to run. Looking for earlier results is an effect too; `build_plan`
+is lent a way to do it, and the same answers give the same plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import NamedTuple
+
+import msgspec
 
 from tidemill.definitions.assets import AssetDefinition, AssetKind
 from tidemill.errors import PlanError, UnknownParameter, did_you_mean
@@ -24,6 +28,25 @@ from tidemill.plan.view import CatalogView
 BLOCKED_SHOWN = 5
 
 Lookup = Callable[[PartitionKey], Sequence[PartitionKey]]
+
+
+class Candidate(NamedTuple):
+    """A unit that has to run unless the same was made before: everything it is made from is certain."""
+
+    position: int
+    unit: UnitKey
+    fingerprint: str
+    inputs: tuple[PinnedInput, ...]
+
+
+Find = Callable[[Iterable[Candidate]], Mapping[int, Entry]]
+"""Looks for earlier results, as versions of just these units: by position, where there is one. Asked once for each asset, in plan order; it need not look at
+all candidates."""
+
+
+def found_nothing(_: Iterable[Candidate]) -> Mapping[int, Entry]:
+    """Looks for nothing: a unit that has to run, runs."""
+    return {}
 
 
 class InputMissing(PlanError):
@@ -84,9 +107,14 @@ def required_observations(graph: AssetGraph, units: Iterable[UnitKey], now: date
 
 
 def build_plan(
-    graph: AssetGraph, view: CatalogView, units: Sequence[UnitKey], observed: Mapping[UnitKey, PinnedInput], request: RunRequest
+    graph: AssetGraph,
+    view: CatalogView,
+    units: Sequence[UnitKey],
+    observed: Mapping[UnitKey, PinnedInput],
+    request: RunRequest,
+    find: Find = found_nothing,
 ) -> Plan:
-    """Decides for every unit whether it has to run, and pins the exact version of everything it reads from outside the plan.
+    """Decides for every unit whether it has to run, and pins the exact version of every input that is certain.
 
     Args:
         graph: the assets.
@@ -94,6 +122,7 @@ def build_plan(
         units: what to plan, in topological order, as `select_units` gives it.
         observed: a version of every external unit that `required_observations` names.
         request: what was asked for; `requested_at` is the plan's now.
+        find: looks for earlier results of what would have to run. Not asked if the request is to run again.
 
     Raises:
         UnknownParameter: a parameter that no selected asset declares, or a value of another type than its default.
@@ -107,20 +136,23 @@ def build_plan(
             parameters=parameters[key],
             reads_partition=graph.assets[key].reads_partition,
             mapping_inputs=tuple(sorted(name for name, each in graph.assets[key].inputs.items() if each.as_mapping)),
+            commit=graph.assets[key].commit.value,
         )
         for key in order
     )
-    builder = _Builder(graph, view, observed, units, assets, request)
-    planned = tuple(builder.plan_unit(position, unit) for position, unit in enumerate(units))
+    builder = _Builder(graph, view, observed, assets, request, found_nothing if request.rerun else find)
+    for key, group in groupby(units, key=lambda unit: unit.asset):
+        builder.plan_asset(key, [unit.partition for unit in group])
     return Plan(
         selection=request.selection,
         partitions=request.partitions,
+        parameters=request.parameters,
         branch=request.branch,
         base=view.number,
         snapshot=view.snapshot,
         rerun=request.rerun,
         assets=assets,
-        units=planned,
+        units=tuple(builder.planned),
         observations=tuple(observed[unit] for unit in sorted(observed)),
     )
 
@@ -166,64 +198,89 @@ def _reads(graph: AssetGraph, keys: Iterable[AssetKey], now: datetime) -> dict[A
 
 
 class _Builder:
-    """Plans unit after unit, remembering what is known of the versions so far."""
+    """Plans asset after asset, remembering what is known of the versions so far."""
 
     def __init__(
         self,
         graph: AssetGraph,
         view: CatalogView,
         observed: Mapping[UnitKey, PinnedInput],
-        units: Sequence[UnitKey],
         assets: Sequence[PlannedAsset],
         request: RunRequest,
+        find: Find,
     ) -> None:
-        self._view, self._observed, self._request = view, observed, request
-        self._positions = {unit: position for position, unit in enumerate(units)}
-        self._assets = {asset.key: (index, asset) for index, asset in enumerate(assets)}
+        self.planned: list[PlannedUnit] = []
+        """So far, by position."""
+        self._view, self._request, self._find = view, request, find
+        self._observed: dict[AssetKey, dict[PartitionKey, Entry]] = {}
+        for unit, seen in observed.items():
+            self._observed.setdefault(unit.asset, {})[unit.partition] = Entry(record=seen.record, data_version=seen.data_version)
+        self._assets = {AssetKey(asset.key): (index, asset) for index, asset in enumerate(assets)}
+        self._positions: dict[AssetKey, dict[PartitionKey, int]] = {}
         self._entries: dict[AssetKey, Mapping[PartitionKey, Entry]] = {}
-        self._known: list[Entry | None] = []
-        """By position: the version a planned unit will have if that is certain, else None."""
-        self._blocked: set[int] = set()
-        self._reads = _reads(graph, (AssetKey(asset.key) for asset in assets), request.requested_at)
+        self._reads = _reads(graph, self._assets, request.requested_at)
+        self._before: dict[str, PinnedInput] = {}
+        """The latest pinned input by name: neighbours often read the same, and then share it."""
 
-    def plan_unit(self, position: int, unit: UnitKey) -> PlannedUnit:
-        """The plan for one unit; all units before it have been planned."""
-        index, asset = self._assets[unit.asset]
+    def plan_asset(self, key: AssetKey, partitions: Sequence[PartitionKey]) -> None:
+        """Plans these units of an asset; all that they read and that is to be planned has been planned."""
+        index, asset = self._assets[key]
+        first = len(self.planned)
+        held = self._held(key)
+        self._before.clear()
+        for partition in partitions:
+            self.planned.append(self._plan_unit(index, asset, partition, self._reads[key], held.get(partition)))
+        for position, entry in self._find(self._candidates(key, asset, first)).items():
+            self.planned[position] = msgspec.structs.replace(
+                self.planned[position], action=Action.REUSE, reason="made from exactly the same before", reuses=entry
+            )
+        positions = self._positions.setdefault(key, {})
+        positions.update(zip(partitions, range(first, len(self.planned)), strict=True))
+
+    def _candidates(self, key: AssetKey, asset: PlannedAsset, first: int) -> Iterator[Candidate]:
+        for position in range(first, len(self.planned)):
+            unit = self.planned[position]
+            if unit.action is Action.RUN and not unit.inputs:
+                mark = unit_fingerprint(asset, unit.partition, unit.pinned)
+                yield Candidate(position, UnitKey(key, PartitionKey(unit.partition)), mark, unit.pinned)
+
+    def _plan_unit(
+        self, index: int, asset: PlannedAsset, partition: PartitionKey, reads: Sequence[_Read], current: Entry | None
+    ) -> PlannedUnit:
         inputs: list[UnitInput] = []
         pinned: list[PinnedInput] = []
-        known: list[PinnedInput] = []
         obstacles: list[str] = []
-        waits = False
         order = 0
-        for name, asset_key, lookup, may_be_empty in self._reads[unit.asset]:
-            partitions = lookup(unit.partition)
-            if not partitions and not may_be_empty:
-                obstacles.append(f"no partition of its input `{asset_key}` belongs to it")
-            for partition in partitions:
-                source = UnitKey(asset_key, partition)
-                at = self._positions.get(source)
-                entry = self._outside(source) if at is None else self._known[at]
-                if at is not None:
-                    inputs.append(UnitInput(name, at, order))
-                    waits = waits or entry is None
+        for name, source, lookup, may_be_empty in reads:
+            sources = lookup(partition)
+            if not sources and not may_be_empty:
+                obstacles.append(f"no partition of its input `{source}` belongs to it")
+            planned = self._positions.get(source, _NOWHERE)
+            outside = None
+            for each in sources:
+                at = planned.get(each)
+                if at is None:
+                    outside = self._outside(source) if outside is None else outside
+                    entry = outside.get(each)
+                else:
+                    entry = self.planned[at].known
                 if entry is not None:
-                    known.append(PinnedInput(name, asset_key, partition, entry.data_version, entry.record, order))
-                    if at is None:
-                        pinned.append(known[-1])
-                elif at is None or at in self._blocked:
-                    obstacles.append(f"its input `{source}` has never been materialized and is not selected")
+                    pinned.append(self._pin(name, source, each, entry, order))
+                else:
+                    if at is not None:
+                        inputs.append(UnitInput(name, at, order))
+                    if at is None or self.planned[at].action is Action.BLOCKED:
+                        obstacles.append(f"its input `{UnitKey(source, each)}` has never been materialized and is not selected")
                 order += 1
-        current = self._current(unit)
-        action, reason = self._decide(asset, unit, current, known, obstacles, waits=waits)
-        if action is Action.BLOCKED:
-            self._blocked.add(position)
-        self._known.append(current if action is Action.REUSE else None)
-        return PlannedUnit(index, unit.partition, action, reason, tuple(inputs), tuple(pinned), current)
+        action, reason = self._decide(asset, partition, current, pinned, obstacles, waits=bool(inputs))
+        if action is Action.SKIP:
+            return PlannedUnit(index, partition, action, reason, (), (), current)
+        return PlannedUnit(index, partition, action, reason, tuple(inputs), tuple(pinned), current)
 
     def _decide(
         self,
         asset: PlannedAsset,
-        unit: UnitKey,
+        partition: str,
         current: Entry | None,
         known: Sequence[PinnedInput],
         obstacles: Sequence[str],
@@ -238,20 +295,30 @@ class _Builder:
             return Action.RUN, "asked to run again"
         if waits:
             return Action.WAIT, "an input runs first"
-        if current.fingerprint == unit_fingerprint(asset, unit.partition, known):
-            return Action.REUSE, "up to date"
+        if current.fingerprint == unit_fingerprint(asset, partition, known):
+            return Action.SKIP, "up to date"
         return Action.RUN, "its code, parameters or inputs changed"
 
-    def _outside(self, source: UnitKey) -> Entry | None:
-        """The version of a unit that is not in the plan: as it was just observed, or as the catalog has it."""
-        seen = self._observed.get(source)
-        return self._current(source) if seen is None else Entry(record=seen.record, data_version=seen.data_version)
+    def _pin(self, name: str, asset: AssetKey, partition: PartitionKey, entry: Entry, order: int) -> PinnedInput:
+        made = PinnedInput(name, asset, partition, entry.data_version, entry.record, order)
+        before = self._before.get(name)
+        if before == made:
+            return before
+        self._before[name] = made
+        return made
 
-    def _current(self, unit: UnitKey) -> Entry | None:
-        entries = self._entries.get(unit.asset)
+    def _outside(self, source: AssetKey) -> Mapping[PartitionKey, Entry]:
+        """The versions of an asset's units that are not in the plan: as they were just observed, or as the catalog has them."""
+        return self._observed.get(source) or self._held(source)
+
+    def _held(self, asset: AssetKey) -> Mapping[PartitionKey, Entry]:
+        entries = self._entries.get(asset)
         if entries is None:
-            entries = self._entries[unit.asset] = self._view.entries(unit.asset)
-        return entries.get(unit.partition)
+            entries = self._entries[asset] = self._view.entries(asset)
+        return entries
+
+
+_NOWHERE: Mapping[PartitionKey, int] = {}
 
 
 def _parameters(assets: Sequence[AssetDefinition], given: Mapping[str, JsonScalar]) -> dict[str, dict[str, JsonScalar]]:

@@ -37,6 +37,20 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """The version or value it would be made with; empty: gone."""
 
 
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """What a supposed change would do to one unit."""
+
+    asset: str
+    partition: str
+    action: str
+    """`run`: certainly. `wait`: only if something that it reads then comes out otherwise."""
+    reason: str
+    because: tuple[str, ...]
+    """What it reads that runs first or is supposed to change, nearest first: the next links of the chain."""
+    anyway: bool
+    """Whether it would run, or wait, without the change too."""
+
+
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """One version in the making of another."""
 
@@ -118,7 +132,7 @@ def differences(
     """
     if not inputs.open and made.fingerprint == unit_fingerprint(asset, made.partition, inputs.known):
         return ()
-    found = [*_code(made.code_version, asset.code_version, code_then, code_now), *_parameters(made.parameters, asset.parameters)]
+    found = [*code_differences(made.code_version, asset.code_version, code_then, code_now), *_parameters(made.parameters, asset.parameters)]
     found += _inputs(made.inputs, inputs)
     if found or inputs.open:
         return tuple(found)
@@ -129,18 +143,10 @@ def differences(
 
 
 def known_inputs(plan: Plan, position: int) -> KnownInputs:
-    """What a planned unit reads, as far as the plan is certain of it."""
+    """What a planned unit that is not up to date reads, as far as the plan is certain of it."""
     unit = plan.units[position]
-    known = list(unit.pinned)
-    waiting: set[tuple[str, str, str]] = set()
-    for each in unit.inputs:
-        source = plan.units[each.unit]
-        asset = plan.assets[source.asset].key
-        if source.action is Action.REUSE and source.current is not None:
-            known.append(PinnedInput(each.name, asset, source.partition, source.current.data_version, source.current.record, each.order))
-        else:
-            waiting.add((each.name, asset, source.partition))
-    return KnownInputs(tuple(sorted(known, key=lambda each: each.order)), frozenset(waiting))
+    waiting = {(each.name, plan.assets[plan.units[each.unit].asset].key, plan.units[each.unit].partition) for each in unit.inputs}
+    return KnownInputs(unit.pinned, frozenset(waiting))
 
 
 def first_causes(plan: Plan, position: int) -> list[int]:
@@ -203,7 +209,8 @@ def _origin(address: str, record: Record, depth: int) -> Origin:
     )
 
 
-def _code(before: str, after: str, then: CodeParts | None, now: CodeParts | None) -> list[Difference]:
+def code_differences(before: str, after: str, then: CodeParts | None, now: CodeParts | None) -> list[Difference]:
+    """What differs between two code versions: the parts, where those of both are known. Arguments as in `differences`."""
     if before == after:
         return []
     changed = [] if then is None or now is None else sorted(part for part in then.keys() | now.keys() if then.get(part) != now.get(part))

@@ -1,6 +1,6 @@
-"""The plan: what a run will do, as a value. Built once, stored as an object, then only read.
+"""The plan: what a run will do, as a value. Built once, stored in slices (`plan.stored`), then only read.
 
-Units stand in topological order, so every unit comes after the units it reads, and the plan can be walked front to back in slices.
+Units stand in topological order, so every unit comes after the units it reads, and the plan can be walked front to back.
 """
 
 from __future__ import annotations
@@ -13,16 +13,22 @@ import msgspec
 
 from tidemill.model.facts import Entry, JsonScalar
 from tidemill.model.keys import UnitKey, asset_key, partition_key
-from tidemill.model.versions import canonical, digest, fingerprint
+from tidemill.model.versions import fingerprint
 
 
 class Action(StrEnum):
     """What the plan says of a unit."""
 
     RUN = "run"  # its code, parameters or a known input changed, or it was never materialized
+    REUSE = "reuse"  # a result made from exactly the same exists already: it is taken over, without an activity
+    SKIP = "skip"  # up to date: the catalog holds it already
     WAIT = "wait"  # an input runs first; it then runs, or is cut off because the input's content did not change
-    REUSE = "reuse"  # up to date: nothing to do
     BLOCKED = "blocked"  # an input has no version and is not part of the plan
+
+    @property
+    def executes(self) -> bool:
+        """Whether a run has something to execute for the unit, or may have."""
+        return self is Action.RUN or self is Action.WAIT
 
 
 class PlannedAsset(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,10 +41,12 @@ class PlannedAsset(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its code can see which partition it makes, so that the partition is part of the fingerprint."""
     mapping_inputs: tuple[str, ...] = ()
     """Inputs that arrive as a mapping by partition, so that their partition keys are part of the fingerprint."""
+    commit: str = "run"
+    """How often its group is published: see `definitions.groups.Granularity`."""
 
 
 class PinnedInput(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An input that the run does not make: one exact version of it."""
+    """An input whose version is certain: one exact version of it."""
 
     name: str
     asset: str
@@ -50,7 +58,7 @@ class PinnedInput(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class UnitInput(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An input that another unit of the plan makes (or keeps)."""
+    """An input that another unit of the plan makes, or would if it were not blocked: its version is not known yet."""
 
     name: str
     unit: int
@@ -69,16 +77,27 @@ class PlannedUnit(msgspec.Struct, frozen=True, array_like=True):
     reason: str
     """Why, as one phrase without a full stop."""
     inputs: tuple[UnitInput, ...]
+    """Inputs whose version is not known yet. Empty if it is up to date: then nothing is read."""
     pinned: tuple[PinnedInput, ...]
+    """Inputs whose version is certain. Empty if it is up to date."""
     current: Entry | None
     """What the catalog held at `Plan.base`; None if the unit was never materialized."""
+    reuses: Entry | None = None
+    """The result that is taken over; None unless the action is to reuse one."""
+
+    @property
+    def known(self) -> Entry | None:
+        """The version that the unit has after the run whatever happens in it; None if that is not certain."""
+        return self.current if self.action is Action.SKIP else self.reuses
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True, tag="plan/1"):
-    """An ordered plan, content-addressed by its canonical bytes."""
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """An ordered plan."""
 
     selection: str
     partitions: str
+    parameters: dict[str, JsonScalar] = {}
+    """As they were given; the values that each asset gets stand with the asset."""
     branch: str
     base: int
     """Number of the catalog log entry the plan was made against."""
@@ -91,15 +110,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag="plan/1"):
     observations: tuple[PinnedInput, ...]
     """Versions of external units seen while planning; the run commits them with its results. `name` is empty."""
 
-    def to_bytes(self) -> bytes:
-        """The canonical bytes: equal plans have equal bytes."""
-        return canonical(self)
-
-    @property
-    def id(self) -> str:
-        """The plan's address."""
-        return digest(self.to_bytes())
-
     def key(self, position: int) -> UnitKey:
         """The unit at a position."""
         unit = self.units[position]
@@ -111,14 +121,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag="plan/1"):
         for unit in self.units:
             counts[unit.action] += 1
         return counts
-
-
-_decoder = msgspec.json.Decoder(Plan)
-
-
-def plan_from_bytes(data: bytes) -> Plan:
-    """The inverse of `Plan.to_bytes`."""
-    return _decoder.decode(data)
 
 
 class Fingerprinted(Protocol):

@@ -6,17 +6,16 @@ order; a tranche is therefore simply the next units to execute, and what they re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from tidemill.definitions.policies import RetryPolicy
 from tidemill.model.facts import Entry, JsonScalar
 from tidemill.model.outcomes import Skipped, Succeeded, Unchanged, UnitOutcome
-from tidemill.plan.plan import Action, PinnedInput, Plan, UnitInput
-
-MAX_UNITS = 100
-"""Units per tranche. With about five history events a unit, an episode's replay stays in the tens of milliseconds."""
+from tidemill.plan.plan import Action, PinnedInput, PlannedUnit, UnitInput
+from tidemill.plan.stored import SLICE_TRANCHES, PlanHead, PlanSlice, SliceRef, unit_at
 
 
 class TrancheAsset(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,68 +70,86 @@ class Tranche(msgspec.Struct, frozen=True, kw_only=True):
     """Plan position at which the following tranche starts; the length of the plan if this is the last one."""
 
 
-def slice_plan(
-    plan: Plan,
-    retries: Mapping[str, RetryPolicy | None],
-    *,
+def open_tranche(
+    head: PlanHead,
+    part: PlanSlice | None,
     number: int,
-    start: int,
+    *,
+    retries: Mapping[str, RetryPolicy | None],
     outcomes: Mapping[int, UnitOutcome],
-    limit: int = MAX_UNITS,
 ) -> Tranche:
-    """The units to execute from a plan position on.
+    """The units that one tranche of a plan executes.
 
     Args:
-        plan: the plan.
-        retries: retry policy by asset key.
+        head: the plan's head.
+        part: the slice that holds the tranche (`slice_ref`); None if the plan executes nothing.
         number: of the tranche, from 0.
-        start: plan position to start at; everything executable before it has an outcome.
-        outcomes: outcomes so far by plan position.
-        limit: most units to take.
+        retries: retry policy by asset key.
+        outcomes: outcomes by plan position; those of the tranches that `tranches_read` names are enough.
     """
+    if part is None:
+        return Tranche(number=number, rerun=head.rerun, assets={}, units=(), first_position=0, next_position=head.total)
+    first, end = _bounds(head, number)
     chosen: list[TrancheUnit] = []
-    inside: set[int] = set()
-    position = start
-    while position < len(plan.units) and len(chosen) < limit:
-        unit = plan.units[position]
-        if unit.action is not Action.REUSE:
-            inner: list[UnitInput] = []
-            pinned = list(unit.pinned)
-            failed = -1
-            for source in unit.inputs:
-                if source.unit in inside:
-                    inner.append(source)
-                    continue
-                entry = known_entry(plan, source.unit, outcomes)
-                if entry is None:
-                    failed = _root(source.unit, outcomes)
-                    break
-                upstream = plan.key(source.unit)
-                pinned.append(PinnedInput(source.name, upstream.asset, upstream.partition, entry.data_version, entry.record, source.order))
-            key = plan.assets[unit.asset].key
-            chosen.append(TrancheUnit(position, key, unit.partition, tuple(inner), tuple(pinned), unit.current, failed))
-            inside.add(position)
-        position += 1
-    while position < len(plan.units) and plan.units[position].action is Action.REUSE:
-        position += 1
-    totals = [0] * len(plan.assets)
-    for unit in plan.units:
-        totals[unit.asset] += unit.action is not Action.REUSE
-    used = {unit.asset for unit in chosen}
+    used: dict[int, None] = {}
+    for position, unit in _units(part, first, end):
+        inner: list[UnitInput] = []
+        pinned = list(unit.pinned)
+        failed = -1
+        for source in unit.inputs:
+            if source.unit >= first:
+                inner.append(source)
+                continue
+            entry = _entry(outcomes.get(source.unit))
+            if entry is None:
+                failed = _root(source.unit, outcomes)
+                break
+            upstream = unit_at(head, part, source.unit)
+            pinned.append(PinnedInput(source.name, upstream.asset, upstream.partition, entry.data_version, entry.record, source.order))
+        chosen.append(TrancheUnit(position, head.assets[unit.asset].key, unit.partition, tuple(inner), tuple(pinned), unit.current, failed))
+        used[unit.asset] = None
     assets = {
-        asset.key: TrancheAsset(
-            key=asset.key,
-            code_version=asset.code_version,
-            parameters=asset.parameters,
-            reads_partition=asset.reads_partition,
-            mapping_inputs=asset.mapping_inputs,
-            retry=retries[asset.key],
-            total=totals[index],
+        head.assets[index].key: TrancheAsset(
+            key=head.assets[index].key,
+            code_version=head.assets[index].code_version,
+            parameters=head.assets[index].parameters,
+            reads_partition=head.assets[index].reads_partition,
+            mapping_inputs=head.assets[index].mapping_inputs,
+            retry=retries[head.assets[index].key],
+            total=head.count(index, Action.RUN, Action.WAIT),
         )
-        for index, asset in enumerate(plan.assets)
-        if asset.key in used
+        for index in sorted(used)
     }
-    return Tranche(number=number, rerun=plan.rerun, assets=assets, units=tuple(chosen), first_position=start, next_position=position)
+    return Tranche(number=number, rerun=head.rerun, assets=assets, units=tuple(chosen), first_position=first, next_position=end)
+
+
+def slice_ref(head: PlanHead, number: int) -> SliceRef | None:
+    """The slice that holds a tranche; None if the plan executes nothing.
+
+    Raises:
+        IndexError: the plan has no such tranche.
+    """
+    return head.work[number // SLICE_TRANCHES] if head.starts else None
+
+
+def tranches_read(head: PlanHead, part: PlanSlice | None, number: int) -> list[int]:
+    """The tranches before whose outcomes have to be known to open this one, in order."""
+    if part is None:
+        return []
+    first, end = _bounds(head, number)
+    read = {source.unit for _, unit in _units(part, first, end) for source in unit.inputs if source.unit < first}
+    return sorted({head.tranche_of(position) for position in read})
+
+
+def _bounds(head: PlanHead, number: int) -> tuple[int, int]:
+    """Where a tranche starts, and where the next one does."""
+    return head.starts[number], head.starts[number + 1] if number + 1 < len(head.starts) else head.total
+
+
+def _units(part: PlanSlice, first: int, end: int) -> Iterator[tuple[int, PlannedUnit]]:
+    positions = part.positions()
+    chosen = slice(bisect_left(positions, first), bisect_left(positions, end))
+    return zip(positions[chosen], part.units[chosen], strict=True)
 
 
 def _root(position: int, outcomes: Mapping[int, UnitOutcome]) -> int:
@@ -141,12 +158,10 @@ def _root(position: int, outcomes: Mapping[int, UnitOutcome]) -> int:
     return outcome.because if isinstance(outcome, Skipped) else position
 
 
-def known_entry(plan: Plan, position: int, outcomes: Mapping[int, UnitOutcome]) -> Entry | None:
+def _entry(outcome: UnitOutcome | None) -> Entry | None:
     """The version a unit has in this run; None if it failed, was skipped or has not run."""
-    match outcomes.get(position):
+    match outcome:
         case Succeeded(entry=entry) | Unchanged(entry=entry):
             return entry
-        case None if plan.units[position].action is Action.REUSE:
-            return plan.units[position].current
         case _:
             return None

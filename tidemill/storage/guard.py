@@ -13,9 +13,11 @@ from collections.abc import Collection
 
 import msgspec
 
-from tidemill.errors import IntegrityError
+from tidemill.errors import IntegrityError, MessageError
+from tidemill.model.versions import canonical
 from tidemill.storage.base import BlobStore, Versioned
 from tidemill.storage.conditional import put_once
+from tidemill.storage.sealed import seal, unseal
 
 STATE = "gc/state"
 KEEP = b"keep"
@@ -83,16 +85,25 @@ def read_state(store: BlobStore) -> tuple[Versioned | None, State]:
 
     Raises:
         IntegrityError: it is damaged.
+        MessageError: a later version wrote it.
     """
     blob = store.get(STATE)
     if blob is None:
         return None, State()
+    data = unseal(STATE, blob.data)
+    if data is None:
+        raise IntegrityError(f"`{STATE}` is damaged.", hint="Restore it from a copy; without it, garbage collection is not safe.")
     try:
-        return blob, msgspec.json.decode(blob.data, type=State)
+        return blob, msgspec.json.decode(data, type=State)
     except msgspec.MsgspecError as error:
-        raise IntegrityError(
-            f"`{STATE}` cannot be read: {error}.", hint="Restore it from a copy; without it, garbage collection is not safe."
+        raise MessageError(
+            f"`{STATE}` cannot be read: {error}.", hint="A later version of Tidemill wrote it: upgrade this deployment."
         ) from error
+
+
+def state_bytes(state: State) -> bytes:
+    """The announcement as it is stored."""
+    return seal(STATE, canonical(state))
 
 
 def read_list(store: BlobStore, address: str) -> list[str]:

@@ -6,6 +6,7 @@ This is what makes activities idempotent under at-least-once delivery, and what 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -29,6 +30,9 @@ _REMEMBERED_SECONDS = 3600.0
 """Far below any collector's grace: an object this process put within it cannot have been collected since."""
 
 _THREADS = 16
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+"""What leads to an object may be damaged: then there is none, whatever it says."""
 
 
 class Objects:
@@ -83,7 +87,7 @@ class Objects:
             IntegrityError: there are none, or the stored ones have another hash.
             StoreUnavailable: the store did not answer.
         """
-        found = self.store.get(object_name(sha256))
+        found = self.store.get(object_name(sha256)) if _HASH.fullmatch(sha256) else None
         if found is None:
             raise IntegrityError(
                 f"Object {sha256} is missing.", hint="It was deleted by hand, or the store was rolled back. Run `tidemill verify`."

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Mapping
 
 from tidemill.api.engine import EngineState, EngineStatus
-from tidemill.errors import PlanError
 from tidemill.execution.finish import refuse_run
 from tidemill.execution.local import apply_local
+from tidemill.execution.run_plans import REFUSED
 from tidemill.execution.runtime import Runtime
 from tidemill.model.keys import RunId
 from tidemill.model.outcomes import ErrorInfo
@@ -98,5 +98,5 @@ class ThreadEngine:
     def _apply(self, run: RunId) -> None:
         try:
             apply_local(self._runtime, self._runtime.runs.request(run), on_progress=lambda counts: self._counts.__setitem__(run, counts))
-        except PlanError as error:  # as the activity `build_plan` does
+        except REFUSED as error:  # as the activity `build_plan` does
             refuse_run(self._runtime, run, ErrorInfo(code=error.code, message=error.message, hint=error.hint, retryable=False))

@@ -106,7 +106,7 @@ def _codes_in(tree: ast.AST) -> Iterator[Reported]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
         arguments = {keyword.arg: keyword.value for keyword in node.keywords}
-        if node.func.id == "_Rejected":
+        if node.func.id == "Rejected":
             arguments |= dict(zip(("code", "message", "hint"), node.args, strict=False))
         elif node.func.id != "ErrorInfo":
             continue

@@ -43,7 +43,9 @@ def http_api_page() -> str:
         parts.append(f"## {route.method} /api{route.template}\n\n{operation['description']} Role: {route.role.value}.\n")
         parts.append(_parameters(operation["parameters"]))
         if "requestBody" in operation:
-            parts.append("Body:\n\n" + _fields(schemas[_name(operation["requestBody"]["content"]["application/json"]["schema"])]))
+            body = schemas[_name(operation["requestBody"]["content"]["application/json"]["schema"])]
+            parts.append("Body:\n\n" + _fields(body))
+            _collect_parts(body, schemas, used)
         for status, reply in operation["responses"].items():
             if status == "default":
                 continue
@@ -79,11 +81,16 @@ def _fields(schema: dict[str, Any]) -> str:
 
 
 def _collect(name: str, schemas: dict[str, Any], used: dict[str, None]) -> None:
-    """Every object a reply is made of, in the order in which a reader meets them."""
+    """An object and every one that it is made of, in the order in which a reader meets them."""
     if name in used:
         return
     used[name] = None
-    front: list[Any] = [schemas[name].get("properties", {})]
+    _collect_parts(schemas[name], schemas, used)
+
+
+def _collect_parts(schema: dict[str, Any], schemas: dict[str, Any], used: dict[str, None]) -> None:
+    """Every object that the fields of another are made of."""
+    front: list[Any] = [schema.get("properties", {})]
     while front:
         value = front.pop(0)
         if isinstance(value, dict):

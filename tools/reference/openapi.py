@@ -18,6 +18,7 @@ from tools.reference.fields import field_docs, summary
 _PATH_PARAMETERS = {
     "run_id": ("A run id.", "^[a-z0-9][a-z0-9\\-]{2,79}$"),
     "asset": ("An asset key.", "^[a-z][a-z0-9_]{0,62}(\\.[a-z][a-z0-9_]{0,62}){0,4}$"),
+    "plan": ("The id of a saved plan, or its first six digits or more.", "^[0-9a-f]{6,64}$"),
     "branch": ("A branch.", "^[a-z0-9][a-z0-9_\\-]{0,62}$"),
 }
 _IDEMPOTENCY = {

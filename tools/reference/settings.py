@@ -25,6 +25,7 @@ setting of an identity-based connection. The command line always uses branch `ma
 |---|---|---|
 | `TIDEMILL_URL` | the app's address, as `--url` | the running local stack, else `http://127.0.0.1:7071` |
 | `TIDEMILL_KEY` | a function key of an app on Azure, sent as `x-functions-key` | none: a local host asks for none |
+| `TIDEMILL_OPENLINEAGE_KEY` | the key of a lineage backend, sent by `export-events --to` as `Authorization: Bearer …` | none |
 | `TIDEMILL_TRACE` | `1`: print where a defect of Tidemill happened | no |
 | `NO_COLOR` | any text: no colours | colours on a terminal |
 

@@ -48,6 +48,7 @@ class Reply:
 class RunningHost:
     process: subprocess.Popen[bytes]
     log_file: Path
+    ready_file: Path
     ready: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -79,6 +80,25 @@ class RunningHost:
     def wait_for_log(self, text: str, *, seconds: float = 15) -> None:
         wait_until(lambda: text in self.log, what=f"{text!r} in the log", seconds=seconds, explain=lambda: self.log)
 
+    def is_ready(self) -> bool:
+        """Whether it says that it is ready; fails the test when it has ended instead."""
+        if not self.ready and self.ready_file.exists():
+            self.ready = json.loads(self.ready_file.read_text(encoding="utf-8"))
+        assert self.ready or self.process.poll() is None, f"the host ended with {self.process.returncode}:\n{self.log}"
+        return bool(self.ready)
+
+    def wait_until_ready(self) -> None:
+        wait_until(self.is_ready, what="host that is ready", seconds=START_SECONDS, explain=lambda: self.log, step=0.02)
+
+    def end(self) -> None:
+        """Stops it if it still runs."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=40)
@@ -88,11 +108,11 @@ class RunningHost:
         self.process.wait(timeout=10)
 
 
-def wait_until(condition: Any, *, what: str, seconds: float = 15, explain: Any = lambda: "") -> None:
+def wait_until(condition: Any, *, what: str, seconds: float = 15, explain: Any = lambda: "", step: float = 0.05) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"no {what} after {seconds} s\n{explain()}"
-        time.sleep(0.05)
+        time.sleep(step)
 
 
 def is_alive(pid: int) -> bool:
@@ -108,31 +128,26 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": kept.get("XDG_STATE_HOME", "/nonexistent"), **(settings or {})}
 
 
-@contextlib.contextmanager
-def running(app: Path, *options: str, settings: Mapping[str, str] | None = None) -> Iterator[RunningHost]:
-    """Starts `devhost start` on a free port and waits until it is ready; ends it afterwards, whatever happened."""
+def launch(app: Path, *options: str, settings: Mapping[str, str] | None = None) -> RunningHost:
+    """Starts `devhost start` on a free port and returns at once; the log of an app's hosts goes into one file."""
     ready_file, log_file = app / ".ready.json", app / ".host.log"
     ready_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "devhost", "start", "--app", str(app), "--port", "0", "--ready-file", str(ready_file), *options]
-    with log_file.open("wb") as log:
+    with log_file.open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment(settings), cwd=app)
-    host = RunningHost(process, log_file)
+    return RunningHost(process, log_file, ready_file)
+
+
+@contextlib.contextmanager
+def running(app: Path, *options: str, settings: Mapping[str, str] | None = None) -> Iterator[RunningHost]:
+    """Starts `devhost start` on a free port and waits until it is ready; ends it afterwards, whatever happened."""
+    (app / ".host.log").unlink(missing_ok=True)
+    host = launch(app, *options, settings=settings)
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not ready_file.exists():
-            assert process.poll() is None, f"the host ended with {process.returncode}:\n{host.log}"
-            assert time.monotonic() < deadline, f"the host is not ready:\n{host.log}"
-            time.sleep(0.02)
-        host.ready = json.loads(ready_file.read_text(encoding="utf-8"))
+        host.wait_until_ready()
         yield host
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        host.end()
 
 
 def run_command(*arguments: str, settings: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -202,7 +202,10 @@ def test_a_host_whose_task_hub_is_taken_away_stops_and_says_why(tmp_path: Path, 
     with running(app, "--storage", storage) as host:
         asyncio.run(take_it_away())
         assert host.process.wait(timeout=40) == 5
-        assert host.log.rstrip().endswith("devhost: Another host has taken the task hub of this one; stopping.")
+        assert "has been taken by another host while this one could not renew its lease" in host.log
+        assert host.log.rstrip().endswith(
+            "devhost: The task hub of this host is another's now, or gone (the error above says which); stopping."
+        )
 
 
 def test_nobody_there_is_one_sentence() -> None:

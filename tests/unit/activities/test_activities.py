@@ -14,8 +14,10 @@ from activities import ACTIVITIES
 from activities.boundary import ActivityFailed
 from tidemill import AssetContext, Definitions, MonthlyPartitions, asset, external_asset
 from tidemill.errors import StoreUnavailable
+from tidemill.execution.planning import make_plan
 from tidemill.execution.runs import CancelRecord
 from tidemill.execution.runtime import Runtime
+from tidemill.execution.saved import save_plan
 from tidemill.messages.base import Command
 from tidemill.messages.codec import to_json, unseal
 from tidemill.messages.run import BuildPlan, CommitRun, MaterializeUnits, PlanReady, PlanRefused, RecordTranche
@@ -81,7 +83,7 @@ def walk(runtime: Runtime) -> RecordTranche:
 def test_planning_again_gives_the_plan_that_was_stored_first(runtime: Runtime) -> None:
     first = ask(runtime, BuildPlan(run_id=RUN))
     assert ask(runtime, BuildPlan(run_id=RUN)) == first
-    assert first.result.counts == {"run": 2, "wait": 0, "reuse": 0, "blocked": 0}
+    assert first.result.counts == {"run": 2, "reuse": 0, "skip": 0, "wait": 0, "blocked": 0}
 
 
 def test_a_request_that_cannot_be_planned_ends_the_run_with_the_reason(runtime: Runtime) -> None:
@@ -92,6 +94,20 @@ def test_a_request_that_cannot_be_planned_ends_the_run_with_the_reason(runtime: 
     result = runtime.runs.result(RunId("run-2"))
     assert result is not None
     assert (result.status, result.error) == (RunStatus.FAILED, refused.error)
+
+
+def test_a_saved_plan_that_has_drifted_ends_the_run_with_the_reason_and_one_that_fits_is_executed(runtime: Runtime) -> None:
+    plan = save_plan(runtime, make_plan(runtime, runtime.runs.request(RUN)), planned_at=NOW)
+    for run in ("run-2", "run-3"):
+        runtime.runs.create(RunRequest(run_id=run, selection="*", plan=plan.plan, requested_at=NOW))
+    fits = ask(runtime, BuildPlan(run_id="run-2")).result
+    assert (fits.plan, fits.counts["run"]) == (plan.plan, 2)
+    ask(runtime, walk(runtime))
+    assert ask(runtime, CommitRun(run_id=RUN)).status == "succeeded"
+    assert ask(runtime, BuildPlan(run_id="run-2")).result == fits  # it was settled before
+    refused = ask(runtime, BuildPlan(run_id="run-3")).result
+    assert refused.error.code == "plan-drifted"
+    assert f"run `{RUN}`" in refused.error.message
 
 
 def test_materializing_again_finds_the_first_result(runtime: Runtime) -> None:

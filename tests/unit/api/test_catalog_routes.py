@@ -192,17 +192,24 @@ def test_why_needs_something_to_explain(world: World) -> None:
 
 def test_why_not_names_the_parameter_here_and_upstream(world: World) -> None:
     here = json_of(world.get("/assets/silver.orders/why-not", partition="2013-01"))
-    assert (here["unit"]["action"], here["unit"]["reason"]) == ("run", "parameter factor was 3 and is 2")
+    assert (here["unit"]["action"], here["unit"]["reason"]) == (
+        "reuse",
+        "parameter factor was 3 and is 2; made from exactly the same before",
+    )
     assert here["unit"]["differences"] == [{"kind": "parameter", "name": "factor", "unit": "", "before": "3", "after": "2"}]
     assert (here["causes"], here["made_by"]) == ([], "20260102t030405-00000002")
     below = json_of(world.get("/assets/gold.total/why-not"))
-    assert (below["unit"]["action"], below["unit"]["differences"]) == ("wait", [])
-    assert [(each["asset"], each["partition"]) for each in below["causes"]] == [("silver.orders", "2013-01"), ("silver.orders", "2013-02")]
+    # Both versions of what it reads are known, so it is certain that it would not run either.
+    assert (below["unit"]["action"], below["causes"]) == ("reuse", [])
+    assert [(each["kind"], each["unit"]) for each in below["unit"]["differences"]] == [
+        ("input", "silver.orders@2013-01"),
+        ("input", "silver.orders@2013-02"),
+    ]
 
 
 def test_why_not_says_that_nothing_changed(world: World) -> None:
     found = json_of(world.get("/assets/silver.orders/why-not", partition="2013-01", as_of="1"))
-    assert (found["unit"]["action"], found["unit"]["differences"], found["base"]) == ("reuse", [], 1)
+    assert (found["unit"]["action"], found["unit"]["differences"], found["base"]) == ("skip", [], 1)
     never = json_of(world.get("/assets/gold.broken/why-not", as_of="1"))
     assert (never["unit"]["action"], never["unit"]["reason"], never["made_by"]) == ("run", "never materialized", "")
     assert json_of(world.get("/assets/raw.orders/why-not", partition="2013-01"))["code"] == "invalid-request"

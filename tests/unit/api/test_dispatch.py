@@ -83,9 +83,11 @@ def test_a_body_that_is_not_json_is_400(world: World, body: bytes, detail: str) 
     [
         (["x"], "The body is a list, but it has to be an object."),
         ("x", "The body is a string, but it has to be an object."),
-        ({}, "The body cannot be read: Object missing required field `selection`."),
+        ({}, "A run takes either a `selection` or a `plan`."),
+        ({"selection": "a", "plan": "0" * 64}, "A run takes either a `selection` or a `plan`."),
+        ({"plan": "0" * 64, "rerun": True}, "With a `plan`, only `author`, `reason` and `idempotency_key` can be given."),
         ({"selection": 1}, "The body cannot be read: Expected `str`, got `int` in `selection`."),
-        ({"selection": ""}, "The body cannot be read: Expected `str` of length >= 1 in `selection`."),
+        ({"partitions": ""}, "The body cannot be read: Expected `str` of length >= 1 in `partitions`."),
         ({"selection": "a", "rerun": "yes"}, "The body cannot be read: Expected `bool`, got `str` in `rerun`."),
         (
             {"selection": "a", "parameters": {"x": []}},

@@ -13,7 +13,7 @@ from tidemill.api.app import ApiApp
 from tidemill.api.engine import EngineState, EngineStatus
 from tidemill.definitions.definitions import Definitions
 from tidemill.errors import RunFenced, StoreUnavailable
-from tidemill.execution.planning import plan_run
+from tidemill.execution.run_plans import plan_run
 from tidemill.execution.runs import IdempotencyRecord, TrancheRecord
 from tidemill.execution.runtime import Runtime
 from tidemill.model.facts import Entry
@@ -125,16 +125,7 @@ class TestIdempotency:
         assert world.post("/runs", GOLD, idempotency_key="x" * 201).status == 400
 
     def test_a_crash_after_the_claim_is_healed_by_the_repeated_request(self, world: World) -> None:
-        body = {
-            "selection": "gold.total",
-            "partitions": "*",
-            "parameters": {},
-            "rerun": False,
-            "reason": "",
-            "author": "",
-            "idempotency_key": "",
-        }
-        world.runtime.runs.claim_key("k", IdempotencyRecord(run_id="20251231t235959-0000000f", request=digest(canonical(body))))
+        world.runtime.runs.claim_key("k", IdempotencyRecord(run_id="20251231t235959-0000000f", request=digest(canonical(GOLD))))
         reply = json_of(world.post("/runs", GOLD, idempotency_key="k"))
         assert reply["run_id"] == "20251231t235959-0000000f"
         assert world.remembering.started == ["20251231t235959-0000000f"]

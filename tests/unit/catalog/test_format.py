@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.unit.catalog.world import NOON, put
 from tidemill.catalog import Catalog
 from tidemill.catalog.objects import EMPTY_LEAF, EMPTY_ROOT, Branch, Child, Leaf, LeafEntry, LogEntry, Snapshot, decode
+from tidemill.catalog.signing import Signer
 from tidemill.catalog.snapshots import instant
 from tidemill.catalog.tree import rank
 from tidemill.errors import MessageError
@@ -16,6 +18,7 @@ from tidemill.model.facts import Entry
 from tidemill.model.keys import unit_key
 from tidemill.model.versions import canonical
 from tidemill.storage.memory import MemoryStore
+from tidemill.storage.sealed import seal, unseal
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
@@ -52,6 +55,44 @@ def test_a_snapshot_leaves_out_what_is_default() -> None:
         f'{{"at":"2026-11-21T12:00:00.000000Z","author":"ada","changed":2,"depth":7,"kind":"merge","other":"{C}","parent":"{B}",'
         f'"reason":"r","root":"{A}","run_id":"run-1","type":"snapshot/1","units":3}}'.encode()
     )
+
+
+def test_a_signature_covers_the_snapshot_without_it() -> None:
+    signer = Signer.load("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")  # of RFC 8032, 7.1
+    assert signer.key == "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    plain = Snapshot(
+        root=A,
+        parent=B,
+        kind="keys",
+        author="ada",
+        reason="r",
+        at=instant(NOON),
+        run_id="run-1",
+        part="unit-000007",
+        branch="main",
+        trust=C,
+        keys=(A, B),
+    )
+    covered = (
+        f'{{"at":"2026-11-21T12:00:00.000000Z","author":"ada","branch":"main","keys":["{A}","{B}"],"kind":"keys","parent":"{B}","part":"unit-000007",'
+        f'"reason":"r","root":"{A}","run_id":"run-1","trust":"{C}","type":"snapshot/1"}}'
+    )
+    assert canonical(plain) == covered.encode()
+    signed = signer.sign(plain)
+    value = (
+        "c3603259451e2ec8d68102ad05df144185dd6fbfcbae07cd06b815d037f11d0998f9b07da1a3b18728d4d83dbe13ff14b7590c3c18e78cef37e94b0515554808"
+    )
+    assert canonical(signed) == covered.replace('"trust"', f'"signature":{{"key":"{signer.key}","value":"{value}"}},"trust"').encode()
+    Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer.key)).verify(bytes.fromhex(value), covered.encode())
+
+
+def test_a_seal_covers_the_name_and_the_bytes() -> None:
+    stored = seal("refs/main", b"{}")
+    assert stored == b"{}\n" + hashlib.sha256(b"refs/main\n{}").hexdigest().encode()
+    assert unseal("refs/main", stored) == b"{}"
+    assert [unseal("refs/side", stored), unseal("refs/main", stored[:-1]), unseal("refs/main", stored[1:]), unseal("refs/main", b"")] == [
+        None
+    ] * 4
 
 
 def test_a_log_entry() -> None:
@@ -91,7 +132,7 @@ def test_the_same_history_gives_the_same_bytes_everywhere() -> None:
     everything = hashlib.sha256()
     for name in names:
         everything.update(name.encode() + b"\0" + store.get(name).data + b"\0")  # type: ignore[union-attr]
-    assert everything.hexdigest() == "fcdc825a47795789f0afdb768a19af3fcd4db38a9ce97196947d07c12e01f7e1"
+    assert everything.hexdigest() == "a35466b0b5af99dc2efc3cc9ed0648de3a7f1e15b23ed5d323ec3fc5dc6fb75f"
 
 
 @pytest.mark.parametrize("data", [b'{"type":"snapshot/2"}', b"{}", b"not json", b"\xff", b'{"type":"leaf/1","entries":[]}'])

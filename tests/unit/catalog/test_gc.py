@@ -184,7 +184,7 @@ def test_a_grace_period_that_no_run_survives_is_refused(catalog: Catalog) -> Non
 
 def test_a_damaged_announcement_stops_everything(catalog: Catalog) -> None:
     catalog.store.create(STATE, b"garbage")
-    with pytest.raises(IntegrityError, match="`gc/state` cannot be read"):
+    with pytest.raises(IntegrityError, match="`gc/state` is damaged"):
         collect(catalog.store, now=NOON, extra=())
-    with pytest.raises(IntegrityError, match="`gc/state` cannot be read"):
+    with pytest.raises(IntegrityError, match="`gc/state` is damaged"):
         put(catalog, {"a@3": materialize(Objects(MemoryStore()), "a@3", [3])})

@@ -11,7 +11,7 @@ from tidemill.catalog import Catalog
 from tidemill.catalog import tree as tree_module
 from tidemill.catalog.bundle import export
 from tidemill.catalog.gc import collect
-from tidemill.catalog.log import Hint, Log, entry_name
+from tidemill.catalog.log import Hint, Log, entry_name, hint_bytes
 from tidemill.catalog.verify import verify
 from tidemill.errors import IntegrityError, MessageError, NotFound
 from tidemill.model.facts import Materialization
@@ -146,7 +146,7 @@ def test_a_store_that_was_rolled_back_whole_is_found_by_a_checkpoint(store: Memo
     assert verify(store, checkpoints=checkpoint).problem is None
     overwrite(store, entry_name("main", last), None)
     before = Log(store, "main").read(last - 1)
-    overwrite(store, "refs/main", canonical(Hint(last - 1, before.hash)))
+    overwrite(store, "refs/main", hint_bytes("main", Hint(last - 1, before.hash)))
     assert verify(store).problem is None  # nothing inside can tell
     assert verify(store, checkpoints=checkpoint).problem.name == entry_name("main", last)  # type: ignore[union-attr]
     assert verify(store, checkpoints={"main": (last - 1, "0" * 64)}).problem.kind == "altered"  # type: ignore[union-attr]
@@ -182,7 +182,7 @@ def test_a_snapshot_that_lies_is_found(changes: dict[str, object], why: str) -> 
     lie = catalog.objects.put(canonical(type(head.snapshot)(**fields)))
     rewritten(target, head.number, snapshot=lie)  # type: ignore[arg-type]
     data = target.get(entry_name("main", head.number)).data  # type: ignore[union-attr]
-    overwrite(target, "refs/main", canonical(Hint(head.number, digest(data))))  # type: ignore[arg-type]
+    overwrite(target, "refs/main", hint_bytes("main", Hint(head.number, digest(data))))  # type: ignore[arg-type]
     problem = verify(target).problem
     assert problem is not None
     assert why in problem.why

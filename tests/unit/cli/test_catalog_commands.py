@@ -76,7 +76,7 @@ def test_a_branch_is_made_run_on_compared_merged_and_ended(applied: Path, capsys
     assert "trial holds 3 units" in capsys.readouterr().out
     assert rows(capsys, "--branch", "trial") == [{"sum": 6}]
     assert run(["plan", "demo/*", "--branch", "trial", "--json"]) == 0
-    assert told(capsys)["counts"]["reuse"] == 3
+    assert told(capsys)["counts"]["skip"] == 3
     assert run(["apply", "--local", "demo/*", "--branch", "trial", "--param", "count=5", "--json"]) == 0
     assert told(capsys)["branch"] == "trial"
     assert (rows(capsys), rows(capsys, "--branch", "trial")) == ([{"sum": 12}], [{"sum": 20}])
@@ -111,7 +111,7 @@ def test_a_plan_names_what_changed(applied: Path, capsys: pytest.CaptureFixture[
     assert run(["plan", "demo/*", "--param", "count=4"]) == 0
     assert "gold.sum 1 run its code changed: function pipelines.demo.assets.total" in lines(capsys)
     assert run(["plan", "bronze.events", "--json"]) == 0
-    assert {each["reason"] for each in told(capsys)["units"]} == {"parameter count was 4 and is 3"}
+    assert {each["reason"] for each in told(capsys)["units"]} == {"parameter count was 4 and is 3; made from exactly the same before"}
     assert run(["plan", "bronze.events", "--as-of", "1", "--json"]) == 0
     planned = told(capsys)
     assert ({each["reason"] for each in planned["units"]}, planned["base"]) == ({"up to date"}, 1)
@@ -137,11 +137,16 @@ def test_why_shows_the_code_the_run_and_the_inputs(applied: Path, capsys: pytest
     assert told(capsys)["error"]["code"] == "partition-not-found"
 
 
-def test_why_not_tells_all_four_verdicts(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_why_not_tells_all_its_verdicts(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["why-not", "bronze.events@d1", "--local"]) == 0
-    assert lines(capsys)[0] == "bronze.events@d1 would run: parameter count was 4 and is 3."
+    taken_over = "bronze.events@d1 would not run, but be taken over: parameter count was 4 and is 3; made from exactly the same before."
+    assert lines(capsys)[0] == taken_over
+    edit(applied, '"count": 3', '"count": 5')
+    assert run(["why-not", "bronze.events@d1", "--local"]) == 0
+    assert lines(capsys)[0] == "bronze.events@d1 would run: parameter count was 4 and is 5."
     assert run(["why-not", "gold.sum", "--local"]) == 0
     assert lines(capsys)[0] == "gold.sum would run if what it reads changes: 2 units upstream run first."
+    edit(applied, '"count": 5', '"count": 3')
     assert run(["why-not", "gold.sum", "--local", "--as-of", "1"]) == 0
     assert lines(capsys)[0].startswith("gold.sum would not run: nothing it is made from has changed since run ")
     edit(applied, "sum(events", "2 * sum(events")
@@ -250,4 +255,4 @@ def test_the_same_commands_ask_an_app(monkeypatch: pytest.MonkeyPatch, capsys: p
             assert run([*arguments, "--json"]) == 0, arguments
             assert told(capsys), arguments
         assert run(["why-not", "gold.total"]) == 0
-        assert lines(capsys)[0] == "gold.total would run: never materialized."
+        assert lines(capsys)[0] == "gold.total would not run, but be taken over: made from exactly the same before."

@@ -20,7 +20,7 @@ from tidemill.cli.commands import run as run_command
 from tidemill.cli.following import follow
 from tidemill.cli.main import COMMANDS, run
 from tidemill.cli.output import TextOutput
-from tidemill.execution.planning import plan_run
+from tidemill.execution.run_plans import plan_run
 from tidemill.model.keys import RunId
 from tidemill.version import VERSION
 
@@ -244,7 +244,7 @@ class TestUsage:
             (["run"], "Missing argument"),
             (["run", "x", "--nope"], "No such option"),
             (["status", "--limit", "0"], "Invalid value"),
-            (["apply", "x"], "has to be told so"),
+            (["apply", "x"], "is not the id of a plan"),
         ],
     )
     def test_a_command_line_that_cannot_be_read_exits_with_2(

@@ -52,7 +52,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Any:
 def test_plan_apply_show_and_plan_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "demo/*", "--json"]) == 0
     planned = told(capsys)
-    assert planned["counts"] == {"run": 3, "wait": 0, "reuse": 0, "blocked": 0}
+    assert planned["counts"] == {"run": 3, "reuse": 0, "skip": 0, "wait": 0, "blocked": 0}
     assert [(each["asset"], each["partition"]) for each in planned["units"]] == [
         ("bronze.events", "d1"),
         ("bronze.events", "d2"),
@@ -83,7 +83,7 @@ def test_a_parameter_changes_what_is_planned(project: Path, capsys: pytest.Captu
     run(["apply", "--local", "demo/*", "--json"])
     capsys.readouterr()
     assert run(["plan", "demo/*", "--param", "count=4", "--json"]) == 0
-    assert told(capsys)["counts"] == {"run": 2, "wait": 1, "reuse": 0, "blocked": 0}
+    assert told(capsys)["counts"] == {"run": 2, "reuse": 0, "skip": 0, "wait": 1, "blocked": 0}
 
 
 def test_the_picture_of_a_plan(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def test_on_a_terminal_progress_is_redrawn_in_place_and_gone_at_the_end(monkeypa
 
 
 def test_a_moving_picture_has_a_bar_for_each_asset() -> None:
-    units = UnitCounts(total=12, succeeded=3, failed=1, reused=2, pending=6)
+    units = UnitCounts(total=12, succeeded=3, failed=1, up_to_date=2, pending=6)
     standing = Standing("r", "running", "running", units, (AssetProgress(asset="bronze.flights", units=units),))
     pace = Pace()
     pace.see(standing, 0.0)

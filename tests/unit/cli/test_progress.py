@@ -9,7 +9,7 @@ from tidemill.cli.words import duration, plural, printable, size, span
 
 
 def standing(done: int, total: int = 100, reused: int = 0, failed: int = 0) -> Standing:
-    units = UnitCounts(total=total + reused, succeeded=done - failed, failed=failed, reused=reused, pending=total - done)
+    units = UnitCounts(total=total + reused, succeeded=done - failed, failed=failed, up_to_date=reused, pending=total - done)
     return Standing("r", "running", "running", units, ())
 
 

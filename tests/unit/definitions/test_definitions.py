@@ -15,6 +15,7 @@ from tidemill import (
     DailyPartitions,
     DefinitionError,
     Definitions,
+    Group,
     IdentityMapping,
     Input,
     MonthlyPartitions,
@@ -27,6 +28,7 @@ from tidemill import (
     external_asset,
     sql_asset,
 )
+from tidemill.errors import DefinitionProblem
 from tidemill.model.keys import AssetKey
 
 if TYPE_CHECKING:
@@ -327,7 +329,7 @@ def yields() -> Any:
             "Asset `x`: `inputs` names `flihgts`, which is not a parameter of its function. Did you mean `flights`?",
         ),
         (declare(takes_nothing, grupo="a"), "Asset `x`: There is no option `grupo`. Did you mean `group`?"),
-        (declare(takes_nothing, group=3), "Asset `x`: `group` is 3. It must be a text."),
+        (declare(takes_nothing, group=3), "Asset `x`: `group` is 3. It must be a text, or a `Group(...)`."),
         (declare(takes_nothing, owners="me"), "Asset `x`: `owners` is 'me'. It must be a list of texts, such as `['data-team']`."),
         (declare(takes_nothing, tags=["a"]), "Asset `x`: `tags` is ['a']. It must be texts by name, such as `{'layer': 'gold'}`."),
         (declare(takes_nothing, tags={"a": 'say "b"'}), "Asset `x`: `tags` is {'a': 'say \"b\"'}. It must be texts by name, such as `{'layer': 'gold'}`."),
@@ -444,3 +446,56 @@ def test_a_hundred_thousand_characters_of_names_are_checked_quickly() -> None:
 
     many = [numbered(number) for number in range(2_000)]
     assert len(Definitions(many).assets) == 2_000
+
+
+def grouped(key: str, group: str | Group | None, reads: str = "") -> AssetSpec[..., Any]:
+    """An asset of a group that reads another, or the source."""
+
+    @asset(key=key, partitions=MONTHS, group=group, inputs={"source": reads or "raw.flights"}, code_version="1")
+    def made(source: pa.Table) -> pa.Table:
+        return source
+
+    return made
+
+
+def test_what_one_asset_says_of_its_group_counts_for_all_of_it() -> None:
+    window = Group("bronze", commit="window")
+    definitions = Definitions(
+        [raw_flights, grouped("bronze.a", None), grouped("bronze.b", window), grouped("x", "bronze"), grouped("gold.c", None)]
+    )
+    assert {key: each.commit.value for key, each in definitions.assets.items() if key != "raw.flights"} == {
+        "bronze.a": "window", "bronze.b": "window", "x": "window", "gold.c": "run",
+    }  # fmt: skip
+    assert definitions.assets[AssetKey("x")].group == "bronze"
+
+
+def test_assets_that_disagree_about_their_group_are_told_of_each_other() -> None:
+    found = problems(
+        raw_flights, grouped("bronze.a", Group("bronze", commit="window")), grouped("bronze.b", Group("bronze", commit="unit"))
+    )
+    assert len(found) == 1
+    assert (
+        "Group `bronze` is published once a unit according to `bronze.b`, but once a window according to `bronze.a` in test_definitions.py:"
+        in found[0]
+    )
+    assert "Make one `Group(...)` and give it to all of them." in found[0]
+
+
+def test_nothing_is_published_before_what_it_was_made_from() -> None:
+    found = problems(raw_flights, grouped("bronze.a", None), grouped("gold.b", Group("gold", commit="unit"), reads="bronze.a"))
+    assert found == [
+        (
+            "Asset `gold.b` is published once a unit, but `bronze.a`, which it reads, once a run: for a while, nobody could see what it was made "
+            "from. Publish group `gold` once a run too, or group `bronze` once a unit."
+        )
+    ]
+    for early, late in (("unit", "window"), ("unit", "run"), ("window", "run"), ("window", "window")):
+        made = [grouped("bronze.a", Group("bronze", commit=early)), grouped("gold.b", Group("gold", commit=late), reads="bronze.a")]
+        assert Definitions([raw_flights, *made]).assets[AssetKey("gold.b")].commit == late
+
+
+def test_a_group_knows_three_ways_to_be_published() -> None:
+    with pytest.raises(
+        DefinitionProblem, match=r"Group: commit must be one of `run`, `window` and `unit`, not 'windows'. Did you mean `window`\?"
+    ):
+        Group("bronze", commit="windows")

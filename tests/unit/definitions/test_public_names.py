@@ -8,7 +8,7 @@ import tidemill
 def test_the_public_names_are_these() -> None:
     assert sorted(tidemill.__all__) == tidemill.__all__ == [
         "AllPartitions", "AssetContext", "AssetDefinition", "AssetSpec", "DailyPartitions", "DefinitionError", "Definitions",
-        "DimensionMapping", "HourlyPartitions", "IdentityMapping", "Input", "MonthlyPartitions", "MultiPartitions", "Output",
+        "Derives", "DimensionMapping", "Group", "HourlyPartitions", "IdentityMapping", "Input", "MonthlyPartitions", "MultiPartitions", "Output",
         "PartitionMapping", "PartitionsDefinition", "RetryPolicy", "StaticPartitions", "TidemillError", "TimeRollUp",
         "WeeklyPartitions", "Window", "YearlyPartitions", "asset", "external_asset", "load_definitions", "sql_asset",
     ]  # fmt: skip

@@ -125,7 +125,7 @@ def test_nothing_runs_and_nothing_is_committed_when_nothing_changed(project: Pro
     result = project.run()
     assert project.calls == []
     assert (result.status, result.commit, result.changed) == (RunStatus.SUCCEEDED, 1, 0)
-    assert sum(each.reused for each in result.assets) == 7
+    assert sum(each.up_to_date for each in result.assets) == 7
 
 
 def test_late_rows_in_one_month_run_that_month_and_what_stands_above_it(project: Project) -> None:
@@ -164,7 +164,7 @@ def test_reformatting_a_query_runs_nothing(project: Project) -> None:
     project.sum_sql = "-- the total\nSELECT  sum(n)::BIGINT  AS total\nFROM orders"
     result = project.run()
     assert project.calls == []
-    assert sum(each.reused for each in result.assets) == 7
+    assert sum(each.up_to_date for each in result.assets) == 7
 
 
 def test_a_parameter_changes_what_declares_it(project: Project) -> None:
@@ -175,13 +175,14 @@ def test_a_parameter_changes_what_declares_it(project: Project) -> None:
     assert project.table("gold.report") == [{"total": 60}]
 
 
-def test_going_back_finds_the_earlier_result_without_running(project: Project) -> None:
+def test_going_back_takes_the_earlier_result_over_without_an_activity(project: Project) -> None:
     project.run()
     project.run(parameters={"factor": 10})
     project.calls.clear()
     result = project.run()
     assert project.calls == []
-    assert by_asset(result)["gold.report"].found == 1
+    assert (by_asset(result)["gold.report"].reused, by_asset(result)["gold.report"].succeeded) == (1, 0)
+    assert (result.status, result.changed) == (RunStatus.SUCCEEDED, 1)
     assert project.table("gold.report") == [{"total": 6}]
 
 
@@ -223,7 +224,7 @@ def test_after_mending_only_what_failed_runs(project: Project) -> None:
     result = project.run()
     assert result.status is RunStatus.SUCCEEDED
     assert project.calls == ["bronze@2025-02", "report"]
-    assert by_asset(result)["bronze.orders"].found == 2
+    assert by_asset(result)["bronze.orders"].reused == 2
 
 
 def test_a_failure_is_tried_again_as_its_policy_says(project: Project) -> None:

@@ -33,6 +33,9 @@ def test_a_query_is_traced_to_the_columns_on_record_and_names_come_from_the_last
             edge("", "shop", "sort"),
         ],
         "unknown_because": "",
+        "unknown_columns": [],
+        "remarks": [],
+        "measurement": None,
     }
 
 
@@ -40,7 +43,10 @@ def test_a_query_is_traced_to_the_columns_on_record_and_names_come_from_the_last
 def test_without_columns_on_record_nothing_is_guessed() -> None:
     found = json_of(Shop().get("/assets/silver.per_shop/columns"))
     assert found["edges"] == []
-    assert found["unknown_because"] == "The columns of `bronze.orders`, which `silver.per_shop` reads, are not on record."
+    assert (
+        found["unknown_because"]
+        == "The columns of `bronze.orders`, which `silver.per_shop` reads, are neither on record nor declared as its `schema`."
+    )
 
 
 def test_a_function_explains_no_columns() -> None:
@@ -48,9 +54,11 @@ def test_a_function_explains_no_columns() -> None:
     shop.run("+gold.total")
     found = json_of(shop.get("/assets/gold.total/columns"))
     assert (found["columns"], found["edges"]) == (["rows"], [])
-    assert found["unknown_because"] == "`gold.total` is a Python function, whose columns no text explains."
+    assert (
+        found["unknown_because"] == "`gold.total` is a Python function that declares nothing of its columns, and it has not been measured."
+    )
     outside = json_of(shop.get("/assets/raw.orders/columns"))
-    assert outside["unknown_because"] == "`raw.orders` is an external asset, whose columns no text explains."
+    assert outside["unknown_because"] == "`raw.orders` is an external asset, which is made from nothing here."
 
 
 def test_without_sqlglot_the_answer_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.cli.app_server import serving
 from tests.unit.lineage.world import Shop
+from tidemill.cli import event_targets
 from tidemill.cli.main import run
 
 UPSTREAM = """\
@@ -67,6 +68,18 @@ def test_what_is_no_longer_current_is_marked(shop: Shop, capsys: pytest.CaptureF
     assert "bronze.orders@2013-01, 2013-02  2 versions  1 no longer current" in capsys.readouterr().out
 
 
+def test_of_another_branch_and_of_the_past(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.post("/branches", {"name": "dev"})
+    shop.amounts["2013-01"] = [100.0, 200.0, 300.0]
+    shop.version["2013-01"] = "2"
+    shop.run("+gold.total")
+    told = {}
+    for name, options in {"dev": ["--branch", "dev"], "then": ["--as-of", "1"], "now": []}.items():
+        assert run(["lineage", "gold.total", *options, "--json"]) == 0
+        told[name] = [node["record"] for node in json.loads(capsys.readouterr().out)["nodes"]]
+    assert told["dev"] == told["then"] != told["now"]
+
+
 def test_columns_as_a_table(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sqlglot", reason="needs the extra `lineage`: pip install 'tidemill[lineage]'")
     assert run(["lineage", "silver.per_shop", "--columns"]) == 0
@@ -74,12 +87,13 @@ def test_columns_as_a_table(shop: Shop, capsys: pytest.CaptureFixture[str]) -> N
     assert ["shop", "bronze.orders.shop", "(identity)", "-"] in told
     assert ["total", "bronze.orders.amount", "(aggregation)", "-"] in told
     assert ["(all)", "-", "bronze.orders.id", "(filter)"] in told
-    assert ["5", "edges,", "parsed", "from", "the", "query"] in told
+    assert ["5", "edges:", "5", "parsed", "from", "the", "query"] in told
 
 
 def test_columns_that_are_not_known_say_why(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["lineage", "gold.total", "--columns"]) == 0
-    assert capsys.readouterr().out == "Not known. `gold.total` is a Python function, whose columns no text explains.\n"
+    told = "`gold.total` is a Python function that declares nothing of its columns, and it has not been measured."
+    assert " ".join(capsys.readouterr().out.split()) == f"Not known. {told}"
 
 
 def test_json_is_what_the_api_gives(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,17 +155,21 @@ def test_events_go_into_a_file(shop: Shop, tmp_path: Path, capsys: pytest.Captur
 
 
 @contextmanager
-def backend(refuse_after: int) -> Iterator[tuple[str, list[Any]]]:
-    """A lineage backend that has enough after some events."""
+def backend(refuse_after: int = 1000, *, status: int = 503, recovers: bool = False, key: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """A lineage backend that has enough after some events, for good or just once, and may want a key."""
     taken: list[Any] = []
+    refused: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            full = len(taken) >= refuse_after
-            if not full:
+            full = len(taken) == refuse_after and not (recovers and refused)
+            wrong = bool(key) and self.headers["Authorization"] != f"Bearer {key}"
+            if full:
+                refused.append(status)
+            elif not wrong:
                 taken.append(json.loads(body))
-            self.send_response(503 if full else 201)
+            self.send_response(401 if wrong else status if full else 201)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -169,19 +187,46 @@ def backend(refuse_after: int) -> Iterator[tuple[str, list[Any]]]:
 
 
 def test_events_are_posted_in_order(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    with backend(refuse_after=100) as (address, taken):
+    with backend() as (address, taken):
         assert run(["export-events", latest(shop), "--to", address, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"run_id": latest(shop), "events": 12, "to": address}
     assert taken == json.loads(shop.get(f"/runs/{latest(shop)}/events").body)["events"]
 
 
-def test_a_backend_that_refuses_is_told_of_with_how_far_it_went(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    with backend(refuse_after=3) as (address, taken):
+@pytest.mark.parametrize(("status", "told"), [(503, "HTTP 503, 5 times"), (422, "HTTP 422")])
+def test_a_backend_that_refuses_is_told_of_with_how_far_it_went(
+    shop: Shop, status: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(event_targets, "_PAUSE_SECONDS", 0.001)
+    with backend(refuse_after=3, status=status) as (address, taken):
         assert run(["export-events", latest(shop), "--to", address, "--json"]) == 2
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "export-failed"
-    assert error["message"] == f"The events could not be handed to `{address}`: it answers HTTP 503. 3 events were taken before."
+    assert error["message"] == f"The events could not be handed to `{address}`: it answers {told}. 3 events were taken before."
     assert len(taken) == 3
+
+
+def test_a_backend_that_recovers_gets_everything_in_order(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(event_targets, "_PAUSE_SECONDS", 0.001)
+    with backend(refuse_after=3, recovers=True) as (address, taken):
+        assert run(["export-events", latest(shop), "--to", address]) == 0
+    assert taken == json.loads(shop.get(f"/runs/{latest(shop)}/events").body)["events"]
+    assert "Event 4 was not taken (it answers HTTP 503); trying again in 0 s." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "code"), [("right", 0), ("wrong", 2), ("", 2)])
+def test_a_backend_that_wants_a_key_gets_it_from_the_environment(
+    shop: Shop, given: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEMILL_OPENLINEAGE_KEY", given)
+    with backend(key="right") as (address, taken):
+        assert run(["export-events", latest(shop), "--to", address, "--json"]) == code
+    told = capsys.readouterr().out
+    assert len(taken) == (12 if code == 0 else 0)
+    assert code == 0 or "it answers HTTP 401; set TIDEMILL_OPENLINEAGE_KEY to a key that it accepts" in json.loads(told)["error"]["message"]
+    assert "wrong" not in told
 
 
 def test_a_file_that_cannot_be_written_is_left_alone(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

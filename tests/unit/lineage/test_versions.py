@@ -94,9 +94,36 @@ def test_the_past_has_its_own_lineage(shop: Shop) -> None:
     assert json_of(shop.get("/lineage", **query)) != before
 
 
+def test_every_branch_has_its_own_lineage_over_shared_versions(shop: Shop) -> None:
+    query = {"asset": "raw.orders", "partition": "2013-01", "direction": "downstream"}
+    before = json_of(shop.get("/lineage", **query))
+    assert shop.post("/branches", {"name": "dev"}).status == 201
+    shop.amounts["2013-01"] = [100.0, 200.0, 300.0]
+    shop.version["2013-01"] = "2"
+    assert shop.run("+gold.total")["status"] == "succeeded"
+    there, here = json_of(shop.get("/lineage", branch="dev", **query)), json_of(shop.get("/lineage", **query))
+    assert (there["nodes"], there["edges"]) == (before["nodes"], before["edges"])
+    assert (
+        units(here)
+        == units(there)
+        == [
+            f"{at} {unit}"
+            for at, unit in enumerate(("raw.orders@2013-01", "bronze.orders@2013-01", "silver.per_shop@2013-01", "gold.total@"))
+        ]
+    )
+    assert {node["record"] for node in here["nodes"]}.isdisjoint(node["record"] for node in there["nodes"])
+    up = {name: json_of(shop.get("/lineage", asset="gold.total", branch=name)) for name in ("main", "dev")}
+    shared = {node["record"] for node in up["main"]["nodes"]} & {node["record"] for node in up["dev"]["nodes"]}
+    assert {f"{node['asset']}@{node['partition']}" for node in up["dev"]["nodes"] if node["record"] in shared} == {
+        *("silver.per_shop@2013-02", "bronze.orders@2013-02", "raw.orders@2013-02"),
+    }
+    assert all(node["current"] for found in up.values() for node in found["nodes"])
+
+
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [
+        ({"asset": "gold.total", "branch": "nowhere"}, 404, "branch-not-found"),
         ({}, 400, "invalid-query"),
         ({"asset": "gold.totl"}, 404, "asset-not-found"),
         ({"asset": "GOLD"}, 400, "invalid-key"),

@@ -119,7 +119,7 @@ def unit(partition: str, action: Action, *reads: int) -> PlannedUnit:
 def test_the_first_causes_are_the_units_that_certainly_run() -> None:
     made_plan = plan(
         unit("a", Action.RUN),
-        unit("b", Action.REUSE),
+        unit("b", Action.SKIP),
         unit("c", Action.WAIT, 0, 1),
         unit("d", Action.BLOCKED),
         unit("e", Action.WAIT, 2, 3),

@@ -8,7 +8,7 @@ import pytest
 
 from tidemill.errors import IntegrityError, StoreUnavailable
 from tidemill.model.versions import canonical
-from tidemill.storage.guard import STATE, State, fate_name, object_name
+from tidemill.storage.guard import STATE, State, fate_name, object_name, state_bytes
 from tidemill.storage.memory import MemoryStore
 from tidemill.storage.objects import Objects
 from tidemill.testing.faults import FaultyStore
@@ -65,7 +65,7 @@ def test_garbage_that_is_wanted_again_is_claimed_from_the_collector() -> None:
     store = MemoryStore()
     Objects(store).put(b"bytes")
     announced = Objects(store).put(canonical([SHA]))
-    store.create(STATE, canonical(State(generation=3, condemned=announced, condemned_at="2026-11-21T12:00:00.000000Z")))
+    store.create(STATE, state_bytes(State(generation=3, condemned=announced, condemned_at="2026-11-21T12:00:00.000000Z")))
     assert Objects(store).put(b"bytes") == SHA
     assert store.get(fate_name(3, SHA)).data == b"keep"  # type: ignore[union-attr]
 
@@ -74,7 +74,7 @@ def test_an_object_that_is_being_swept_cannot_be_relied_on() -> None:
     store = MemoryStore()
     Objects(store).put(b"bytes")
     announced = Objects(store).put(canonical([SHA]))
-    store.create(STATE, canonical(State(generation=3, condemned=announced, condemned_at="2026-11-21T12:00:00.000000Z")))
+    store.create(STATE, state_bytes(State(generation=3, condemned=announced, condemned_at="2026-11-21T12:00:00.000000Z")))
     store.create(fate_name(3, SHA), b"sweep")
     with pytest.raises(StoreUnavailable, match="just being collected"):
         Objects(store).put(b"bytes")

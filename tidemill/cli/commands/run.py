@@ -12,7 +12,7 @@ from tidemill.cli.client import AppClient
 from tidemill.cli.errors import AppUnreachable
 from tidemill.cli.exits import INTERRUPTED, OK, RUN_FAILED
 from tidemill.cli.following import follow
-from tidemill.cli.options import Author, Json, Parameters, Partitions, Project, Reason, Rerun, Selection, Url, connect
+from tidemill.cli.options import Author, Branch, Json, Parameters, Partitions, Project, Reason, Rerun, Selection, Url, connect
 from tidemill.cli.output import Output, open_output
 from tidemill.cli.run_pictures import whole
 from tidemill.cli.values import login_name, read_parameters
@@ -29,6 +29,7 @@ def run(
     partitions: Partitions = "*",
     param: Parameters = None,
     rerun: Rerun = False,
+    branch: Branch = "",
     detach: Detach = False,
     reason: Reason = "",
     author: Author = "",
@@ -47,10 +48,16 @@ def run(
         partitions=partitions,
         parameters=read_parameters(param or ()),
         rerun=rerun,
+        branch=branch,
         reason=reason,
         author=author or login_name(),
         idempotency_key=idempotency_key or str(uuid.uuid4()),
     )
+    return start_and_watch(wanted, output, url=url, project=project, detach=detach)
+
+
+def start_and_watch(wanted: NewRun, output: Output, *, url: str, project: str, detach: bool) -> int:
+    """Starts a run in the app and watches it, unless told not to; the exit code."""
     with connect(url, project=project) as client:
         started = _start(client, wanted)
         if detach:

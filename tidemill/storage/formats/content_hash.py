@@ -30,6 +30,10 @@ _NAN = {
     pa.float32(): pa.scalar(float("nan"), pa.float32()),
     pa.float64(): pa.scalar(float("nan")),
 }
+_CODE_BYTES = 64
+"""Texts in a dictionary that all have one length, up to this, are taken for codes."""
+_EIGHT_BITS = pa.array([sum((eight >> bit & 1) << 8 * bit for bit in range(8)) for eight in range(256)], pa.uint64())
+"""Eight bits, lowest first, as eight bytes."""
 _UNSIGNED = {1: pa.uint8(), 2: pa.uint16(), 4: pa.uint32(), 8: pa.uint64()}
 
 
@@ -125,8 +129,21 @@ def _plain(values: pa.Array) -> pa.Array:
     return values
 
 
+def _codes(kind: pa.DataType, dictionary: pa.Array) -> pa.Array | None:
+    """A dictionary of texts that all have one length, as fixed-width values, which move five times as fast; None if it is another."""
+    if not (_is.is_string(kind) or _is.is_binary(kind)) or not len(dictionary) or dictionary.null_count:
+        return None
+    shortest, longest = (each.as_py() for each in pc.min_max(pc.binary_length(dictionary)).values())
+    if shortest != longest or not 0 < longest <= _CODE_BYTES:
+        return None
+    return dictionary.cast(pa.binary()).cast(pa.binary(longest))
+
+
 def _feed(sink: _Sink, values: pa.Array) -> None:
     """Adds one block of one column: its row count, then a form that depends on the values only."""
+    if _is.is_dictionary(values.type) and (codes := _codes(values.type.value_type, values.dictionary)) is not None:
+        _feed_codes(sink, codes, values.indices)
+        return
     values = _plain(values)
     kind = values.type
     sink.update(struct.pack("<Q", len(values)))
@@ -155,29 +172,37 @@ def _feed_validity(sink: _Sink, values: pa.Array) -> None:
         sink.update(b"\0")
     else:
         sink.update(b"\1")
-        sink.update(_little(values.is_valid().cast(pa.uint8())))
+        sink.update(_bytes(values.is_valid()))
 
 
 def _feed_text(sink: _Sink, values: pa.Array) -> None:
     """Every row's length in bytes as int32, -1 for null; then all bytes, one value after the other."""
     lengths = pc.binary_length(values)
     sink.update(_little(_lengths(lengths)))
-    total = pc.sum(lengths).as_py() or 0
     start, end = _extent(values)
-    if end - start != total:  # null rows that still own bytes: copy without them
-        values = pc.drop_null(values)
+    if values.null_count and end - start != (pc.sum(lengths).as_py() or 0):  # null rows that still own bytes: copy without them
+        values = pc.fill_null(values, pa.scalar("" if _is.is_string(values.type) or _is.is_large_string(values.type) else b"", values.type))
         start, end = _extent(values)
     data = values.buffers()[2]
     if data is not None and end > start:
         sink.update(data.slice(start, end - start))
 
 
+def _feed_codes(sink: _Sink, codes: pa.Array, indices: pa.Array) -> None:
+    """The same bytes as for the texts themselves."""
+    sink.update(struct.pack("<Q", len(indices)))
+    length = pa.scalar(codes.type.byte_width, pa.int32())
+    sink.update(_little(pc.if_else(indices.is_valid(), length, pa.scalar(-1, pa.int32()))))
+    sink.update(_little(codes.take(indices.drop_null() if indices.null_count else indices)))
+
+
 def _feed_fixed(sink: _Sink, values: pa.Array) -> None:
     """The values one after the other, little-endian, zero bytes under nulls; booleans as bytes; NaN as one fixed bit pattern."""
     kind = values.type
     if _is.is_boolean(kind):
-        values = values.cast(pa.uint8())
-    elif _is.is_floating(kind):
+        sink.update(_bytes(pc.fill_null(values, False) if values.null_count else values))
+        return
+    if _is.is_floating(kind):
         nan = pc.is_nan(values)
         if pc.any(nan).as_py():
             values = pc.if_else(nan, _NAN[kind], values)
@@ -192,6 +217,15 @@ def _feed_fixed(sink: _Sink, values: pa.Array) -> None:
     if values.null_count:
         values = pc.fill_null(values, zero)
     sink.update(_little(values))
+
+
+def _bytes(bits: pa.BooleanArray) -> pa.Buffer | bytes:
+    """A byte per row, 1 or 0, of booleans without nulls: eight at a time through a table, where they begin on a byte."""
+    data = bits.buffers()[1]
+    if data is None or bits.offset % 8:
+        return _little(bits.cast(pa.uint8()))
+    eights = pa.Array.from_buffers(pa.uint8(), (len(bits) + 7) // 8, [None, data], offset=bits.offset // 8)
+    return _EIGHT_BITS.take(eights).buffers()[1].slice(0, len(bits))
 
 
 def _little(values: pa.Array) -> pa.Buffer | bytes:
