@@ -52,8 +52,8 @@ scan: setup ## Scan infra/ with checkov, offline
 conformance: setup ## Hold the local host, or the one at HOST_URL, to what the real one does
 	@HOST_URL=$(HOST_URL) $(BIN)/python -m pytest tests/conformance $(ARGS)
 
-chaos: setup ## Kill host and workers 200 times over a mixed workload, and check every history
-	@$(BIN)/python -m pytest tests/chaos -m proof -s $(ARGS)
+chaos: setup ## Kill host and workers 200 times, make storage fail, and check every history
+	@$(BIN)/python -m pytest tests/chaos tests/devhost/durable/test_storage_faults.py -m proof -s $(ARGS)
 
 differential: setup ## Compare the local host with durabletask's engine on thousands of generated orchestrations
 	@$(BIN)/python -m pytest tests/differential -m proof -s $(ARGS)

@@ -36,6 +36,14 @@ def test_columns_come_in_the_order_asked_for() -> None:
         parquet.read(written.data, ["text", "nothing"])
 
 
+def test_dictionaries_inside_lists_are_read_over_many_row_groups() -> None:
+    texts = pa.array(["a", "b", "a", None, "c", "d"]).dictionary_encode()
+    table = pa.table({"tags": pa.ListArray.from_arrays(pa.array(range(7), pa.int32()), texts)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=2)
+    assert parquet.read(sink.getvalue().to_pybytes())["tags"].to_pylist() == table["tags"].to_pylist()
+
+
 def test_equal_tables_give_equal_bytes() -> None:
     (expected,) = parquet.write(TABLE)
     rechunked = pa.concat_tables([TABLE.slice(0, 7), TABLE.slice(7, 993), TABLE.slice(1000)])

@@ -66,12 +66,20 @@ def read(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         unknown = sorted(set(columns or ()) - set(file.schema_arrow.names))
         if not unknown:
-            table = file.read(columns=None if columns is None else list(columns))
+            table = _decoded(file, None if columns is None else list(columns))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise IntegrityError(f"A stored Parquet file cannot be read: {_first_line(error)}.", hint="Run `tidemill verify`.") from error
     if unknown:
         raise KeyError(unknown[0])
     return table if columns is None else table.select(list(columns))
+
+
+def _decoded(file: pq.ParquetFile, columns: list[str] | None) -> pa.Table:
+    try:
+        return file.read(columns=columns)
+    except pa.ArrowNotImplementedError:
+        # Dictionaries inside lists or structs cannot be joined across row groups while they are read, but each group can be read alone.
+        return pa.concat_tables([file.read_row_group(each, columns=columns) for each in range(file.num_row_groups)])
 
 
 def _rows_per_file(table: pa.Table, file_bytes: int) -> int:
