@@ -34,7 +34,7 @@ run: setup ## Start Azurite and the local host, run the main job, stay until Ctr
 test: check scan ## Run the static checks and the scan, then the whole test-suite
 	@seed=$${PYTHONHASHSEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "PYTHONHASHSEED=$$seed (set it to repeat this run)"; \
-	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -m "not conformance and not proof" -n $(AT_ONCE) --dist loadfile $(ARGS)
+	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -m "not conformance and not proof" -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## Lint, format, types, import rules, lock files: seconds
 	@$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from devhost.durable.state import InstanceState
 from devhost.durable.store import HubStore
 from devhost.storage.errors import StorageError, StorageUnavailable
 
-_DELAY_SECONDS: Final = 1.0
+_DELAY_SECONDS: Final = 2.0
 """Only programs that read the table themselves see a row this late: the host answers from memory, and writes late rows before it lists."""
 _REMEMBERED_SECONDS: Final = 2.0
 """For how long an ended instance is still answered for from memory: whoever waits for its end asks just then."""
