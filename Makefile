@@ -44,7 +44,7 @@ check: setup ## Lint, format, types, import rules, lock files: seconds
 	@$(BIN)/python -m tools.locks check
 
 types: setup ## Check the types
-	@$(BIN)/mypy --strict $(CODE)
+	@$(BIN)/mypy --strict $(CODE) tests benchmarks
 
 scan: setup ## Scan infra/ with checkov, offline
 	@$(BIN)/python -m tools.scan
@@ -62,7 +62,7 @@ proof: setup ## Every proof that takes minutes: chaos, differential, damage, rea
 	@$(BIN)/python -m pytest -m proof -s $(ARGS)
 
 bench: setup ## Measure speed and size, with a plain Python loop or a peer beside each figure
-	@for each in $(BENCH); do echo "== $$each"; $(BIN)/python benchmarks/$$each.py $(ARGS) || exit 1; done
+	@for each in $(BENCH); do echo "== $$each"; $(BIN)/python -m benchmarks.$$each $(ARGS) || exit 1; done
 
 pictures: setup ## Draw the pictures of docs/concepts again, from real commands
 	@$(BIN)/python -m tools.pictures

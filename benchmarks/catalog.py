@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 import resource
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,7 +61,7 @@ def catalog(count: int) -> None:
     print(f"Catalog of {count:,} units in {ASSETS} assets, in memory:")
     store = FaultyStore(MemoryStore())
     units = {UnitKey(AssetKey(f"asset.number_{n % ASSETS}"), PartitionKey(f"{n // ASSETS:06d}")): entry(str(n)) for n in range(count)}
-    who = {"author": "bench", "reason": "bench", "at": NOW}
+    who: dict[str, Any] = {"author": "bench", "reason": "bench", "at": NOW}
     timed("commit all of them at once", lambda: Catalog(store).commit(units, base=0, run_id="run-all", **who), store)
     chance = random.Random(1)
     some = chance.sample(sorted(units), 10)
@@ -123,10 +125,10 @@ def spelled_out(column: pa.Array) -> int:
     if pa.types.is_decimal32(column.type) or pa.types.is_decimal64(column.type):
         return 16 * len(column)
     if pa.types.is_dictionary(column.type):
-        return column.dictionary_decode().nbytes
+        return int(column.dictionary_decode().nbytes)
     if pa.types.is_run_end_encoded(column.type):
-        return pc.run_end_decode(column).nbytes
-    return len(column) if pa.types.is_boolean(column.type) else column.nbytes
+        return int(pc.run_end_decode(column).nbytes)
+    return len(column) if pa.types.is_boolean(column.type) else int(column.nbytes)
 
 
 def hashing(rows: int) -> None:
@@ -137,8 +139,8 @@ def hashing(rows: int) -> None:
         content_hash(table.slice(0, 1000))
         size = spelled_out(column)
         plain = b"x" * size
-        seconds = min(process_seconds(lambda table=table: content_hash(table)) for _ in range(3))
-        floor = min(process_seconds(lambda plain=plain: hashlib.sha256(plain).digest()) for _ in range(3))
+        seconds = min(process_seconds(functools.partial(content_hash, table)) for _ in range(3))
+        floor = min(process_seconds(functools.partial(hashlib.sha256, plain)) for _ in range(3))
         print(f"  {name:<44} {size / 1e6:8.1f} MB {size / 1e6 / seconds:8,.0f} MB/s   SHA-256 alone {size / 1e6 / floor:8,.0f} MB/s")
     numbers, texts = made["int64"], made["string, 7 bytes"]
     table = pa.table({"number": numbers, "text": texts, "ratio": made["float64"]})

@@ -18,7 +18,6 @@ from tidemill.errors import CatalogConflict, RunFenced, StoreUnavailable
 from tidemill.model.facts import Entry, Observation
 from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
 from tidemill.model.versions import canonical, digest
-from tidemill.storage import conditional
 from tidemill.storage.base import BlobStore
 from tidemill.storage.memory import MemoryStore
 from tidemill.storage.objects import Objects
@@ -36,7 +35,7 @@ faults = st.dictionaries(st.integers(0, 14), st.sampled_from(list(Fault)), max_s
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional.time, "sleep", lambda _: None)
+    monkeypatch.setattr("tidemill.storage.conditional.time.sleep", lambda _: None)
     monkeypatch.setattr(tree_module, "RANK_BITS", 1)
 
 

@@ -20,7 +20,6 @@ from tidemill.catalog import tree as tree_module
 from tidemill.catalog.signing import Signer
 from tidemill.errors import CatalogConflict, NotFound, NotTrusted, StoreUnavailable
 from tidemill.model.keys import unit_key
-from tidemill.storage import conditional
 from tidemill.storage.base import BlobStore
 from tidemill.storage.memory import MemoryStore
 from tidemill.testing.faults import Call, Crash, Fault, FaultyStore, at
@@ -32,7 +31,7 @@ BASE = 8
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional.time, "sleep", lambda _: None)
+    monkeypatch.setattr("tidemill.storage.conditional.time.sleep", lambda _: None)
     monkeypatch.setattr(tree_module, "RANK_BITS", 1)
 
 

@@ -19,7 +19,6 @@ from tidemill.catalog.verify import verify
 from tidemill.errors import CatalogConflict, NotFound, PlanError, StoreUnavailable
 from tidemill.model.facts import Entry, Materialization
 from tidemill.model.versions import canonical
-from tidemill.storage import conditional
 from tidemill.storage.conditional import put_once
 from tidemill.storage.guard import object_name
 from tidemill.storage.memory import MemoryStore
@@ -35,7 +34,7 @@ values = st.lists(st.integers(0, 2), max_size=2)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional.time, "sleep", lambda _: None)
+    monkeypatch.setattr("tidemill.storage.conditional.time.sleep", lambda _: None)
     monkeypatch.setattr(tree_module, "RANK_BITS", 1)
 
 

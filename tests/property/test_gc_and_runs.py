@@ -39,7 +39,6 @@ from tidemill.model.outcomes import Succeeded
 from tidemill.model.runs import RunRequest, RunResult, RunStatus
 from tidemill.plan.progress import TrancheProgress
 from tidemill.plan.stored import to_head
-from tidemill.storage import conditional
 from tidemill.storage.memory import MemoryStore
 
 DEPTH = 20 if os.environ.get("TIDEMILL_TEST_FULL") else 1
@@ -50,7 +49,7 @@ STAMPS = st.integers(1, 3)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional.time, "sleep", lambda _: None)
+    monkeypatch.setattr("tidemill.storage.conditional.time.sleep", lambda _: None)
     monkeypatch.setattr(plans, "to_head", functools.partial(to_head, limit=1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
@@ -12,12 +13,14 @@ from tidemill.api.catalog_payloads import RunOrigin, UnitReason, WhyNotView, Why
 from tidemill.api.plan_payloads import BrokenReader, WhatIfView
 from tidemill.cli.catalog_pictures import SHORT, table
 from tidemill.cli.plan_view import takes
-from tidemill.cli.words import instant, plural, printable
-from tidemill.plan.explain import Difference, Origin
+from tidemill.cli.words import instant, plural, printable, span
+from tidemill.plan.explain import Difference, Effect, Origin
 
 _INPUTS_SHOWN = 12
 _CAUSES_SHOWN = 20
 _EFFECTS_SHOWN = 12
+_PARTITION = re.compile(r"@[^`]*(?=`)")
+"""In a reason, the partition of a unit that is named: what reasons of one asset's units differ by."""
 
 
 def why(view: WhyView) -> RenderableType:
@@ -45,16 +48,21 @@ def why_not(view: WhyNotView) -> RenderableType:
 
 
 def what_if(view: WhatIfView) -> RenderableType:
-    """What would run, in a table; the first links of the chains; what would break."""
+    """What would run, in a table; the first links of the chains, units of an asset with one reason together; what would break."""
     parts: list[RenderableType] = [Text(_comes_to(view), style="bold")]
     if view.assets:
         made = table(("asset", "would run", "might run", "anyway"), numbers=("would run", "might run", "anyway"))
         for each in view.assets:
             made.add_row(each.asset, *(f"{count:,}" if count else "" for count in (each.run, each.wait, each.anyway)))
         parts.append(made)
-    told = dict.fromkeys(f"{_unit(each.asset, each.partition)}: {each.reason}" for each in view.effects[:_EFFECTS_SHOWN] if not each.anyway)
-    parts += [Text(printable(line), style="dim") for line in told]
-    if len(view.effects) > _EFFECTS_SHOWN or not view.complete:
+    told: dict[tuple[str, str], list[Effect]] = {}
+    for effect in view.effects:
+        if not effect.anyway:
+            told.setdefault((effect.asset, _PARTITION.sub("", effect.reason)), []).append(effect)
+    for (asset, in_common), effects in list(told.items())[:_EFFECTS_SHOWN]:
+        reason = effects[0].reason if len(effects) == 1 else in_common
+        parts.append(Text(printable(f"{_unit(asset, span([each.partition for each in effects]))}: {reason}"), style="dim"))
+    if len(told) > _EFFECTS_SHOWN or not view.complete:
         parts.append(Text("and more (see --json)", style="dim"))
     parts += [_reader(each) for each in view.readers]
     if view.assets:

@@ -13,7 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import pyarrow as pa
 
-from tidemill.definitions.code_version import CodeVersion
+from tidemill.definitions.code_version import CodePart, CodeVersion
 from tidemill.definitions.columns import DeclaredSource, Derives
 from tidemill.definitions.context import AssetContext
 from tidemill.definitions.groups import Granularity
@@ -80,6 +80,8 @@ class AssetSpec(Generic[P, R]):
     tags: Mapping[str, str]
     code_version: str | None
     """None: derived from the code."""
+    environment: tuple[CodePart, ...]
+    """What of the environment counts as code does, with what it was when the module was imported."""
     parameters: Mapping[str, JsonScalar]
     schema: pa.Schema | None
     columns: Mapping[str, tuple[Derives, ...]]

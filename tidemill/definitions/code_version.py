@@ -5,8 +5,8 @@ classes and constants of its module and of modules it imports, decorators and de
 its name only. Comments, formatting, docstrings and the asset's own declaration do not count, except for what its partitions mean and the
 schema its result must have. Names of reached symbols are dotted module names, so no path of a machine gets in.
 
-What this cannot see: code chosen at run time (`getattr`, `importlib`), files, environment variables, and new releases of installed packages.
-An explicit `code_version` is for those; it replaces the automatic one.
+What this cannot see: code chosen at run time (`getattr`, `importlib`), files, and environment variables and releases of installed packages that
+are not declared (`environment`). An explicit `code_version` is for those; it replaces what is derived from the code, and declared environment still counts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import ast
 import builtins
 import inspect
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import Any
@@ -36,7 +36,7 @@ class CodePart:
     """One thing that a code version is made of."""
 
     kind: str
-    """`function`, `value`, `import`, `captured`, `sql`, `partitions`, `schema`, `asset` or `explicit`."""
+    """`function`, `value`, `import`, `captured`, `sql`, `partitions`, `schema`, `asset`, `environment` or `explicit`."""
     name: str
     digest: str
 
@@ -61,17 +61,27 @@ class Unversionable(Exception):
     """The version cannot be derived from the code. The message is a clause that says why; the author can give an explicit one."""
 
 
-def explicit_version(key: str, text: str) -> CodeVersion:
+def environment_part(name: str, value: str | None) -> CodePart:
+    """One thing of the environment that counts, by a hash of its value, since it may be a secret; None: it is not set."""
+    return CodePart("environment", name, "" if value is None else digest(value.encode()))
+
+
+def explicit_version(key: str, text: str, environment: Sequence[CodePart] = ()) -> CodeVersion:
     """The version an author wrote down. The asset's key is in it: two assets that both say `2` run different code."""
+    if environment:
+        counted = [CodePart("explicit", text, digest(canonical([key, text]))), *environment]
+        return _version(counted, counted)
     content = canonical(["code/1", "explicit", key, text])
     return CodeVersion(digest(content), (CodePart("explicit", text, digest(text.encode())),), content)
 
 
-def sql_version(key: str, sql: SqlText, partitions: PartitionsDefinition | None, schema: pa.Schema | None) -> CodeVersion:
+def sql_version(
+    key: str, sql: SqlText, partitions: PartitionsDefinition | None, schema: pa.Schema | None, environment: Sequence[CodePart] = ()
+) -> CodeVersion:
     """The version of a query: its normal form and what its partitions and result mean."""
     part = CodePart("sql", sql.file or key, digest(sql.normal.encode()))
     # A file may be renamed; only the text in it counts.
-    declared = _declared(partitions if sql.reads_partition else None, schema)
+    declared = [*_declared(partitions if sql.reads_partition else None, schema), *environment]
     return _version([CodePart("sql", "", part.digest), *declared], [part, *declared])
 
 
@@ -82,6 +92,7 @@ def function_version(
     takes_context: bool,
     partitions: PartitionsDefinition | None,
     schema: pa.Schema | None,
+    environment: Sequence[CodePart] = (),
     unwrap: Callable[[Any], Any] = lambda value: value,
     sources: dict[str, Sources] | None = None,
 ) -> CodeVersion:
@@ -93,6 +104,7 @@ def function_version(
         takes_context: whether it is given the context, and with it the asset's key and what a partition means.
         partitions: the asset's partitions.
         schema: what the result must look like.
+        environment: what was declared to count besides the code.
         unwrap: turns a captured declaration into its function, and returns anything else as it is.
         sources: modules already parsed, by project; filled as more are read.
 
@@ -106,6 +118,7 @@ def function_version(
         parts += [CodePart("asset", key, digest(key.encode())), *_declared(partitions, schema)]
     else:
         parts += _declared(None, schema)
+    parts += environment
     return _version(parts, parts)
 
 

@@ -5,8 +5,11 @@ Declaring never fails for what is wrong in the declaration: the mistake is kept 
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 import math
+import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack, cast, overload
 import pyarrow as pa
 
 from tidemill.definitions.assets import AssetKind, AssetSpec, Input, Mistake, Observe, P, R
+from tidemill.definitions.code_version import CodePart, environment_part
 from tidemill.definitions.columns import Derives, declared
 from tidemill.definitions.groups import Granularity, Group
 from tidemill.definitions.partitions import PartitionsDefinition
@@ -45,12 +49,17 @@ class AssetOptions(TypedDict, total=False):
     """For selection, as in `tag:layer=gold`."""
     parameters: Mapping[str, JsonScalar] | None
     """Names and defaults of values that a run may override; functions read them from `context.parameters`."""
+    environment: Iterable[str]
+    """What else the result depends on: names of environment variables, and installed packages as `package:NAME`. Values and releases count as code does."""
     schema: pa.Schema | None
     """What every result must look like."""
     columns: Mapping[str, ColumnOrigin] | None
     """What columns come from, `"*"` standing for all of them, as in `{"total": Derives("orders.amount", use="aggregation")}`."""
     retry: RetryPolicy | None
     """What to do when it fails; one attempt if left out."""
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class _Caller(NamedTuple):
@@ -193,6 +202,7 @@ def _spec(
         owners=check.texts(options.get("owners", ()), "owners"),
         tags=check.mapping(options.get("tags"), _is_text, "tags", "texts by name, such as `{'layer': 'gold'}`"),
         code_version=check.of(code_version, str, "code_version", "a text such as `'2'`"),
+        environment=check.environment(options.get("environment", ())),
         parameters=check.mapping(options.get("parameters"), _is_scalar, "parameters", "texts, finite numbers, booleans or None by name"),
         schema=check.of(options.get("schema"), pa.Schema, "schema", "a `pa.schema([...])`"),
         columns=check.columns(options.get("columns")),
@@ -222,6 +232,24 @@ class _Check:
             return values
         self._wrong(name, values, "a list of texts, such as `['data-team']`")
         return ()
+
+    def environment(self, values: Any) -> tuple[CodePart, ...]:
+        """Reads what is declared, as it is now."""
+        found: list[CodePart] = []
+        for name in self.texts(values, "environment"):
+            kind, _, package = name.partition(":")
+            if _VARIABLE.fullmatch(name):
+                found.append(environment_part(name, os.environ.get(name)))
+            elif kind == "package" and package:
+                try:
+                    found.append(environment_part(name, importlib.metadata.version(package)))
+                except importlib.metadata.PackageNotFoundError:
+                    self.mistakes.append(
+                        Mistake(f"`environment` names the package `{package}`, which is not installed.", "Install it, or leave it out.")
+                    )
+            else:
+                self._wrong("environment", name, "the name of an environment variable, such as `RATES_URL`, or `package:NAME`")
+        return tuple(sorted(set(found)))
 
     def mapping(self, values: Any, fits: Callable[[Any], bool], name: str, wanted: str) -> dict[str, Any]:
         values = {} if values is None else values

@@ -305,11 +305,16 @@ class _Resolver:
     def _code(self, key: AssetKey, signature: Signature) -> CodeVersion | None:
         spec = self.spec
         if spec.kind is AssetKind.EXTERNAL:
+            if spec.environment:
+                self._problem(
+                    f"External asset `{key}` declares `environment`, but it is not made here: what it holds is its version.",
+                    "Declare it on the assets that read it.",
+                )
             return explicit_version(key, "external")  # what it holds is its version, however it is loaded
         if spec.code_version is not None:
-            return explicit_version(key, spec.code_version)
+            return explicit_version(key, spec.code_version, spec.environment)
         if spec.sql is not None:
-            return sql_version(key, spec.sql, spec.partitions, spec.schema)
+            return sql_version(key, spec.sql, spec.partitions, spec.schema, spec.environment)
         assert spec.function is not None
         try:
             return function_version(
@@ -318,6 +323,7 @@ class _Resolver:
                 takes_context=signature.context is not None,
                 partitions=spec.partitions,
                 schema=spec.schema,
+                environment=spec.environment,
                 unwrap=lambda value: value.function if isinstance(value, AssetSpec) else value,
                 sources=self._sources,
             )

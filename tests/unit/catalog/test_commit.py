@@ -9,7 +9,6 @@ import pytest
 from tests.unit.catalog.world import entry, held, minute, put, unit
 from tidemill.catalog import Catalog
 from tidemill.errors import CatalogConflict, RunFenced, StoreUnavailable
-from tidemill.storage import conditional
 from tidemill.storage.memory import MemoryStore
 from tidemill.testing.faults import Fault, FaultyStore
 
@@ -128,7 +127,7 @@ def test_a_fence_met_in_the_middle_of_a_commit_stops_it() -> None:
 
 
 def test_an_unknown_outcome_is_learnt_by_committing_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional.time, "sleep", lambda _: None)
+    monkeypatch.setattr("tidemill.storage.conditional.time.sleep", lambda _: None)
     inner = MemoryStore()
     down: list[bool] = []
 

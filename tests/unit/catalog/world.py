@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -32,7 +33,7 @@ def entry(word: str) -> Entry:
 
 
 def put(
-    catalog: Catalog, changes: dict[str, str | Entry | None], *, run: str = "", base: int | None = None, at: float = 0, **more: object
+    catalog: Catalog, changes: Mapping[str, str | Entry | None], *, run: str = "", base: int | None = None, at: float = 0, **more: object
 ) -> Committed:
     """Commits words (or entries) to units, on top of the head unless a base is given."""
     return catalog.commit(

@@ -11,7 +11,10 @@ import pytest
 
 from tidemill import load_definitions
 from tidemill.definitions.code_version import CodeVersion
+from tidemill.errors import DefinitionError
+from tidemill.execution.codes import parts_in
 from tidemill.model.keys import AssetKey
+from tidemill.plan.explain import code_differences, phrase
 
 ASSETS = '''
 """A pipeline."""
@@ -208,6 +211,80 @@ def test_explicit_versions_of_two_assets_differ(demo: Demo) -> None:
     assets = load_definitions(demo.root).assets
     assert assets[AssetKey("demo.x")].code_version != assets[AssetKey("demo.y")].code_version
     assert assets[AssetKey("demo.x")].code_version == demo.code("assets.py", "def x(): ...", "def x(): return 1").version
+
+
+ENVIRONMENT = """
+import pyarrow as pa
+from tidemill import asset, sql_asset
+
+FROM = ["DEMO_RATES", "package:pyarrow"]
+
+
+@asset(key="demo.x", environment=FROM)
+def x() -> pa.Table: ...
+
+
+@asset(key="demo.explicit", code_version="1", environment=FROM)
+def explicit() -> pa.Table: ...
+
+
+query = sql_asset(key="demo.query", sql="select 1 as n", inputs={}, environment=FROM)
+"""
+
+
+def test_declared_environment_counts_and_nothing_else_of_it(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo.files["assets.py"] = ENVIRONMENT
+
+    def versions() -> dict[str, str]:
+        demo.code()
+        return {key: each.code_version for key, each in load_definitions(demo.root).assets.items()}
+
+    monkeypatch.delenv("DEMO_RATES", raising=False)
+    unset = versions()
+    seen = [unset]
+    for value in ("", "daily", "hourly"):
+        monkeypatch.setenv("DEMO_RATES", value)
+        seen.append(versions())
+    assert all(len({each[key] for each in seen}) == 4 for key in unset)
+    monkeypatch.setenv("DEMO_OTHER", "x")
+    assert versions() == seen[-1]
+    monkeypatch.delenv("DEMO_RATES")
+    assert versions() == unset
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "999")
+    upgraded = versions()
+    assert all(upgraded[key] != unset[key] for key in unset)
+
+
+def test_declared_environment_is_told_by_name_and_kept_as_a_hash(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo.files["assets.py"] = ENVIRONMENT
+    monkeypatch.setenv("DEMO_RATES", "a secret place")
+    code = demo.code()
+    assert [(each.kind, each.name) for each in code.parts if each.kind == "environment"] == [
+        ("environment", "DEMO_RATES"),
+        ("environment", "package:pyarrow"),
+    ]
+    assert b"a secret place" not in code.content
+    before = parts_in(code.content)
+    monkeypatch.setenv("DEMO_RATES", "elsewhere")
+    after = demo.code()
+    assert (
+        phrase(code_differences(code.version, after.version, before, parts_in(after.content))) == "its code changed: environment DEMO_RATES"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"DEMO_RATES"', '"DEMO RATES"', "`environment` is 'DEMO RATES'. It must be the name of an environment variable"),
+        ("package:pyarrow", "package:no-such", "`environment` names the package `no-such`, which is not installed."),
+        ('@asset(key="demo.x"', '@external_asset(key="demo.x"', "External asset `demo.x` declares `environment`"),
+    ],
+)
+def test_environment_that_cannot_count_is_refused(demo: Demo, old: str, new: str, told: str) -> None:
+    demo.files["assets.py"] = ENVIRONMENT.replace("import asset,", "import asset, external_asset,")
+    with pytest.raises(DefinitionError) as caught:
+        demo.code("assets.py", old, new)
+    assert told in " ".join(f"{each.message} {each.hint}" for each in caught.value.problems)
 
 
 def test_captured_values_count(demo: Demo) -> None:

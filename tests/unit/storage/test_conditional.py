@@ -7,7 +7,6 @@ from itertools import product
 import pytest
 
 from tidemill.errors import StoreUnavailable
-from tidemill.storage import conditional
 from tidemill.storage.conditional import put_once
 from tidemill.storage.memory import MemoryStore
 from tidemill.testing.faults import Crash, Fault, FaultyStore, at
@@ -17,7 +16,7 @@ PASSING = [None, Fault.FAIL_BEFORE, Fault.FAIL_AFTER, Fault.REPEATED]
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional.time, "sleep", lambda _: None)
+    monkeypatch.setattr("tidemill.storage.conditional.time.sleep", lambda _: None)
 
 
 @pytest.mark.parametrize("faults", list(product(PASSING, repeat=3)))
