@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pytest
+
 from tests.docs.markdown import Block
 from tools.bootstrap import ROOT
+
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="there is no `curl` on the PATH; install it to run the examples that use it"
+)
 
 _RUN_ID = re.compile(r"\b\d{8}t\d{6}-[0-9a-f]{8}\b")
 _FRAME = re.compile(r"[│╭╮╰╯─•]+")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import httpx
 import pytest
 
 from tests.docs.markdown import blocks, text_of
-from tests.docs.project import Project
+from tests.docs.project import Project, needs_curl
 from tests.docs.test_examples import NEEDS_APP
 from tidemill.api.routes import ROUTES
 from tools.bootstrap import ROOT
@@ -28,7 +27,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
         yield running
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no `curl` on the PATH; install it to run the examples that use it")
+@needs_curl
 def test_run_and_follow_does_what_it_says(azurite: Azurite, tmp_path: Path) -> None:
     with Host.start(connection_string=azurite.connection_string, log=tmp_path / "host.log") as host:
         assert Project(tmp_path, {"TIDEMILL_URL": host.url}).follow(blocks(ROOT / NEEDS_APP)) > 10

@@ -20,7 +20,7 @@ import pytest
 from devhost.cli import build_parser
 from devhost.rules import SUPPORTED
 from tests.docs.markdown import Block, blocks, text_of
-from tests.docs.project import Project, plain
+from tests.docs.project import Project, needs_curl, plain
 from tests.docs.test_examples import NEEDS_HOST
 from tools.bootstrap import ROOT
 from tools.stack import Azurite
@@ -76,6 +76,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.e2e
+@needs_curl
 def test_a_stranger_gets_an_answer_by_doing_what_the_page_says(connection: str, tmp_path: Path) -> None:
     stranger, host, commands = Stranger(tmp_path, connection), None, 0
     try:
