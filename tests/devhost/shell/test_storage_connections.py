@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from devhost.storage.connections import Connections
 
@@ -161,5 +168,52 @@ def test_a_header_cannot_smuggle_in_another() -> None:
         async with connected(Service()) as connections:
             with pytest.raises(ValueError, match="line break"):
                 await connections.request("GET", "/x", {"x-ms-meta-a": "1\r\nx-ms-meta-b: 2"}, None, silence=5)
+
+    run(story())
+
+
+def certificate(folder: Path) -> Path:
+    """A key and a certificate that it signed for 127.0.0.1, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "storage")]), datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now - timedelta(hours=1), now + timedelta(hours=1)
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "storage.pem").write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
+    return folder / "storage.pem"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_service_by_https_is_spoken_to_if_its_certificate_is_trusted(
+    trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = certificate(tmp_path)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem)
+    service = Service(ANSWERS["chunks"], ANSWERS["length"], piece=3)
+
+    async def story() -> None:
+        server = await asyncio.start_server(service.serve, "127.0.0.1", 0, ssl=context)
+        connections = Connections(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/account")
+        try:
+            if not trusted:
+                with pytest.raises(OSError, match="certificate verify failed"):
+                    await connections.request("GET", "/x", {}, None, silence=5)
+                return
+            for _ in range(2):
+                answer = await connections.request("PUT", "/x", {}, b"y" * 100_000, silence=5)
+                assert (answer.status, answer.body) == (200, b"hello")
+            assert service.connections == 1
+        finally:
+            await connections.close()
+            server.close()
 
     run(story())
