@@ -68,12 +68,12 @@ def main(name: str, count: int) -> None:
     runner.add_orchestrator(fan)
     runner.add_orchestrator(chain)
     runner.add_activity(nothing)
-    runner.start()  # type: ignore[no-untyped-call]
+    runner.start()  # type: ignore[no-untyped-call]  # durabletask leaves it untyped
     hub = client.TaskHubGrpcClient(host_address=f"localhost:{port}", logger=log)
     began = time.perf_counter()
     {"fan_out": fan_out, "chains": chains}[name](hub, count)
     print(time.perf_counter() - began, flush=True)
-    runner.stop()  # type: ignore[no-untyped-call]
+    runner.stop()  # type: ignore[no-untyped-call]  # durabletask leaves it untyped
     backend.stop()
 
 

@@ -7,9 +7,8 @@ import re
 from collections.abc import ItemsView, Mapping
 from typing import Any, overload
 
+from devhost.durations import parse_timespan
 from devhost.jsonc import SettingsError, json_type
-
-_TIMESPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2})(\.\d{1,7})?)?")
 
 
 class Document:
@@ -85,14 +84,3 @@ class Document:
         if seconds is None:
             raise SettingsError(f'{self.place(key)} has to be a time span such as "00:05:00" (hh:mm:ss), not {json.dumps(value)}')
         return seconds
-
-
-def parse_timespan(text: str) -> float | None:
-    """Seconds of `[d.]hh:mm[:ss[.fffffff]]`; None when the text is no such thing or a part is out of range."""
-    match = _TIMESPAN.fullmatch(text.strip())
-    if match is None:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()[:4])
-    if hours > 23 or minutes > 59 or seconds > 59:
-        return None
-    return days * 86400 + hours * 3600 + minutes * 60 + seconds + float(match.group(5) or 0)

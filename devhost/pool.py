@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from devhost.durable.times import duration_text
+from devhost.durations import duration_text
 from devhost.functions import FunctionMetadata
 from devhost.invocation import Failed, Invocation, Succeeded, TimedOut, WorkerLost
 from devhost.worker_process import WorkerIndex, WorkerLaunch, WorkerProcess, describe_exit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from devhost.document import parse_timespan
+from devhost.durations import parse_timespan
 from devhost.functions import FunctionMetadata
 from devhost.jsonc import SettingsError
 

@@ -11,7 +11,7 @@ from devhost.durable.history import Event, Kind
 from devhost.durable.jsontext import compact, dumps
 from devhost.durable.settings import DurableSettings
 from devhost.durable.state import InstanceState
-from devhost.durable.times import duration_text
+from devhost.durations import duration_text
 
 RESPONSES = frozenset(
     {

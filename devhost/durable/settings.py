@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devhost.durable.names import hub_name
-from devhost.durable.times import duration_seconds
+from devhost.durations import parse_timespan
 
 DAY = 86400.0
 
@@ -153,10 +153,10 @@ class _Section:
         text = self.text(name, "")
         if not text:
             return default
-        try:
-            return duration_seconds(text)
-        except ValueError:
-            raise self._wrong(name, "a duration such as 00:05:00", text) from None
+        seconds = parse_timespan(text)
+        if seconds is None:
+            raise self._wrong(name, "a duration such as 00:05:00", text)
+        return seconds
 
     def _wrong(self, name: str, wanted: str, value: object) -> BadSetting:
         return BadSetting(f"host.json: {self._path}.{name} must be {wanted}, not {value!r}.")

@@ -65,25 +65,3 @@ def local_text(text: str) -> str:
     fraction = f".{ticks % TICKS_PER_SECOND:07d}".rstrip("0").rstrip(".")
     zone = moment.strftime("%z")
     return f"{moment.strftime('%Y-%m-%dT%H:%M:%S')}{fraction}{zone[:3]}:{zone[3:]}"
-
-
-def duration_text(seconds: float) -> str:
-    """A .NET constant-format duration: `[d.]hh:mm:ss[.fffffff]`."""
-    ticks = round(seconds * TICKS_PER_SECOND)
-    days, rest = divmod(ticks, 86400 * TICKS_PER_SECOND)
-    whole, fraction = divmod(rest, TICKS_PER_SECOND)
-    text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-    return (f"{days}." if days else "") + text + (f".{fraction:07d}" if fraction else "")
-
-
-def duration_seconds(text: str) -> float:
-    """Inverse of `duration_text`.
-
-    Raises:
-        ValueError: not such a duration.
-    """
-    sign, rest = (-1, text[1:]) if text.startswith("-") else (1, text)
-    head, _, tail = rest.rpartition(":")
-    days, _, clock = head.rpartition(".")
-    hours, minutes = clock.split(":")
-    return sign * (int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(tail))

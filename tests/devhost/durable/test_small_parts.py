@@ -19,8 +19,9 @@ from devhost.durable.payloads import Links
 from devhost.durable.sanitize import sanitize
 from devhost.durable.settings import BadSetting, DurableSettings
 from devhost.durable.state import InstanceState
-from devhost.durable.times import duration_seconds, duration_text, to_round_trip_text, to_text, to_ticks, whole_seconds
+from devhost.durable.times import to_round_trip_text, to_text, to_ticks, whole_seconds
 from devhost.durable.versions import version_problem
+from devhost.durations import duration_text, parse_timespan
 from devhost.invocation import Failed, JsonText, Succeeded
 from devhost.storage.account import StorageAccount
 from devhost.storage.errors import BadConnectionString
@@ -63,7 +64,7 @@ def test_instants_are_printed_as_dotnet_prints_them() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(259200, "3.00:00:00"), (30, "00:00:30"), (1.5, "00:00:01.5000000"), (86399, "23:59:59")])
 def test_durations(seconds: float, text: str) -> None:
     assert text == duration_text(seconds)
-    assert seconds == duration_seconds(text)
+    assert seconds == parse_timespan(text)
 
 
 def test_settings_have_the_documented_defaults_and_names_any_case() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from devhost.document import parse_timespan
+from devhost.durations import parse_timespan
 from devhost.jsonc import SettingsError
 from devhost.settings import HostSettings, load_settings
 
