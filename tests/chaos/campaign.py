@@ -189,8 +189,8 @@ class Round:
             if found != wanted:
                 report.problems.append(f"entity {key} has counted {found}, not {wanted}")
         sent, acknowledged = client.signals["sent"], client.signals["acknowledged"]
-        outside = client.count("outside") if sent else 0
-        if outside is None or not acknowledged <= outside <= sent:
+        outside = (client.count("outside") if sent else None) or 0  # an entity that no signal has reached does not exist
+        if not acknowledged <= outside <= sent:
             report.problems.append(f"of {sent} signals {acknowledged} were acknowledged, but the entity has counted {outside}")
         if self._host.terminate() != 0:
             report.problems.append("the last host did not end well")
