@@ -11,6 +11,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from activities import ACTIVITIES
+from durable_quick_replay import quicken_replay
 from orchestrators import ORCHESTRATORS
 from tidemill.api.app import ApiApp
 from tidemill.api.dispatch import dispatch
@@ -19,8 +20,8 @@ from tidemill.api.http import ApiRequest
 from tidemill.api.route import function_names, open_templates
 from tidemill.api.routes import ROUTES
 from tidemill.execution.runtime import Runtime
+from tidemill.execution.telling import tell_of_runs
 from tidemill.messages.registry import prove_registered
-from tidemill.quick_replay import quicken_replay
 from tidemill.settings import Settings
 
 prove_registered(ACTIVITIES, ORCHESTRATORS)
@@ -28,7 +29,8 @@ quicken_replay()
 logging.getLogger("azure").setLevel(logging.WARNING)  # the SDK reports every request at info
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)  # a key for every route, except where a route says otherwise
-runtime = Runtime.from_settings(Settings.from_environment(os.environ, project=Path(__file__).resolve().parent))
+settings = Settings.from_environment(os.environ, project=Path(__file__).resolve().parent)
+runtime = tell_of_runs(Runtime.from_settings(settings), settings.lineage)
 
 OPEN = open_templates(ROUTES)
 

@@ -58,11 +58,11 @@ async def fan_out(rounds: int) -> Figures:
 
 
 async def chains(rounds: int) -> Figures:
-    """Three activities in a row, a hundred instances in flight; then with `tidemill.quick_replay`, which an app can switch on."""
+    """Three activities in a row, a hundred instances in flight; then with the SDK as it is installed (`DEVHOST_PLAIN_SDK`)."""
     count, figures = 300, {}
-    for name, is_quick in (("", False), ("_quick_replay", True)):
+    for name, is_plain in (("", False), ("_plain_sdk", True)):
         with Stack.running() as stack:
-            client = Client(stack.start_host(quick_replay=is_quick).host.port)
+            client = Client(stack.start_host(plain_sdk=is_plain).host.port)
             one = functools.partial(_chain, client, CHAIN)
             await _in_flight(one, count)  # the first few hundred make Azurite's and everybody's code warm
             before = stack.cpu()
@@ -109,11 +109,11 @@ async def latency(rounds: int) -> Figures:
 
 
 async def long_chain(rounds: int) -> Figures:
-    """Fifty activities in a row; then with `tidemill.quick_replay`. The history is replayed by the SDK fifty-one times."""
+    """Fifty activities in a row; then with the SDK as it is installed. The history is replayed by the SDK fifty-one times."""
     figures: Figures = {}
-    for name, is_quick in (("", False), ("_quick_replay", True)):
+    for name, is_plain in (("", False), ("_plain_sdk", True)):
         with Stack.running() as stack:
-            client = Client(stack.start_host(quick_replay=is_quick).host.port)
+            client = Client(stack.start_host(plain_sdk=is_plain).host.port)
             await _chain(client, 50)
             before = stack.cpu()
             seconds = [await _timed(_chain(client, 50)) for _ in range(rounds)]
@@ -226,6 +226,20 @@ async def scale(rounds: int) -> Figures:
     }
 
 
+async def width(_rounds: int) -> Figures:
+    """One orchestration over more and more activities: the emulator compares every row of an instance for each row that is added to it."""
+    found: Figures = {}
+    with Stack.running() as stack:
+        client = Client(stack.start_host().host.port)
+        await _fan(client, 100)
+        for count in (1_000, 2_000, 4_000, 8_000):
+            before = stack.cpu()
+            seconds = await _timed(_fan(client, count))
+            found[f"{count}_activities"] = {"per_second": round(count / seconds)} | stack.cpu().since(before).each(count)
+        await client.close()
+    return found | {"floor": "see fan_out", "target": "none: give parts of so much work to sub-orchestrations (`scale`)"}
+
+
 SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Figures]]] = {
     "fan_out": fan_out,
     "chains": chains,
@@ -235,6 +249,7 @@ SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Figures]]] = {
     "idle": idle,
     "calls": calls,
     "scale": scale,
+    "width": width,
 }
 
 

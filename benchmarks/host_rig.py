@@ -75,11 +75,11 @@ class Stack:
                 if hasattr(stack, "host"):
                     stack.host.stop()
 
-    def start_host(self, *, quick_replay: bool = False) -> Self:
+    def start_host(self, *, plain_sdk: bool = False) -> Self:
         log = self.folder / "host.log"
         settings = {
             "BENCH_NOTES": str(self.notes),
-            "BENCH_QUICK_REPLAY": "1" if quick_replay else "",
+            "DEVHOST_PLAIN_SDK": "1" if plain_sdk else "",
             "PYTHONDONTWRITEBYTECODE": "",  # a second start finds compiled modules, as on any machine that has run the host before
             "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
         }

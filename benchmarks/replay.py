@@ -1,4 +1,4 @@
-"""What one replay costs the Durable SDK, as installed and with `tidemill.quick_replay`: `python -m benchmarks.replay [activities ...]`.
+"""What one replay costs the Durable SDK, as installed and with `durable_quick_replay`: `python -m benchmarks.replay [activities ...]`.
 
 One call of an orchestrator's handle with a history in which everything asked for is complete: CPU time of the process, least of several runs. Beside
 them the idea that was not taken, to parse a timestamp when it is read. The floor is `json.loads` of the context, which no replay can do without.
@@ -18,7 +18,7 @@ from typing import Any
 
 from azure.durable_functions import Orchestrator
 
-from tidemill.quick_replay import MODULE, quick
+from durable_quick_replay import MODULE, quick
 
 SDK: Any = importlib.import_module(MODULE)
 START = datetime(2026, 11, 21, 9, 0, 0, 123456, tzinfo=UTC)
@@ -113,7 +113,7 @@ def lazily() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quickly() -> Iterator[None]:
-    """With `tidemill.quick_replay`."""
+    """With `durable_quick_replay`."""
     given = SDK.dt_parse
     SDK.dt_parse = quick(given)
     try:

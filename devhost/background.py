@@ -88,6 +88,7 @@ class Background:
             public_base=self.settings.public_base(port),
             system_key=keys.system_key(DURABLE_SYSTEM_KEY),
             log=logging.getLogger("Host.Triggers.DurableTask"),
+            account=lambda name: self.account(self.settings.connection(name, "the query of a management request")),
         )
 
     def account(self, connection: str) -> StorageAccount:

@@ -21,7 +21,7 @@ from devhost.invocation import Invocation
 from devhost.jsonc import SettingsError
 from devhost.pool import AppLoadError, WorkerPool
 from devhost.retry import RetryPolicy
-from devhost.rules import examine
+from devhost.rules import UNSERVED, examine
 from devhost.settings import HostSettings, load_settings
 from devhost.storage.account import StorageAccount
 from devhost.storage.errors import BadConnectionString
@@ -78,6 +78,8 @@ async def check_app(
     await pool.stop()
     functions = examine(pool.functions, settings)
     findings = [*_function_findings(functions, settings), *_app_findings(functions, settings)]
+    if any(function.is_streamed for function in functions) and not pool.serves_streams:
+        findings.append(Finding("error", None, UNSERVED))
     return findings, len(functions)
 
 
@@ -154,6 +156,6 @@ async def run_check(app_dir: Path, environment: Mapping[str, str], *, as_json: b
     for finding in findings:
         where = f"{finding.function}: " if finding.function else ""
         sys.stdout.write(f"{finding.severity}: {where}{finding.message}\n")
-    warnings = len(findings) - len(errors)
-    sys.stdout.write(f"{count} functions, {len(errors)} errors, {warnings} warnings\n")
+    counts = {"function": count, "error": len(errors), "warning": len(findings) - len(errors)}
+    sys.stdout.write(", ".join(f"{number} {noun}{'' if number == 1 else 's'}" for noun, number in counts.items()) + "\n")
     return int(bool(errors))

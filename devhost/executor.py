@@ -72,7 +72,7 @@ class FunctionExecutor:
             WorkerLost: the worker ended before the function did.
         """
         policy = self._retry.get(invocation.function)
-        if policy is None:
+        if policy is None or invocation.exchange is not None:  # the client has its reply, and the request's body is gone
             return await self._attempt(invocation, reason)
         invocation = replace(invocation, max_retry_count=policy.max_retry_count)
         while True:

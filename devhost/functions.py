@@ -24,6 +24,8 @@ class FunctionMetadata:
     """Why the host put the function in error; empty for a function that runs."""
     warnings: tuple[str, ...] = field(default=())
     """What loads on the real host too but cannot work."""
+    is_streamed: bool = False
+    """Whether it is an HTTP function that takes its requests in, and sends its replies out, through its worker's own web server."""
     disabled: bool = False
     """Whether `AzureWebJobs.<name>.Disabled` is set."""
 

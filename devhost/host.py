@@ -61,7 +61,7 @@ class Host:
         self._environment = dict(environment)
         if options.storage is not None:
             self._environment["AzureWebJobsStorage"] = options.storage
-        self._server = HttpServer(self._handle)
+        self._server = HttpServer(self._handle, leaves_bodies_unread=True)
         self._rpc_server = HttpServer(self._handle_rpc)
         self._rpc_port = 0
         self._port = 0

@@ -43,6 +43,17 @@ class JsonText:
 Datum = str | bytes | JsonText | HttpRequestData | HttpResponseData | None
 
 
+class Exchange(Protocol):
+    """An HTTP request that does not travel with its call: the worker takes it in at a port of its own, and answers there."""
+
+    async def forward(self, port: int | None, invocation_id: str) -> str | None:
+        """Takes the request to a worker and the reply to the client.
+
+        Returns when the client has all of the reply, or with the reason why it has not.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
     """One call to make."""
@@ -60,6 +71,8 @@ class Invocation:
     """How the attempt before this one failed, in a retry."""
     lost_a_worker: bool = False
     """Whether a worker has ended under this call before: it may be the reason. Known to the host alone."""
+    exchange: Exchange | None = None
+    """The request and the reply, of a function that is streamed. Known to the host alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

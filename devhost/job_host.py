@@ -21,11 +21,13 @@ from devhost.http.app import WebApp
 from devhost.http.auth import Authorization
 from devhost.http.cors import CorsPolicy
 from devhost.http.router import Router
+from devhost.http.streaming import StreamedCalls
 from devhost.http.templates import BadTemplate
 from devhost.jsonc import SettingsError
 from devhost.keys import DURABLE_SYSTEM_KEY, Keys
+from devhost.logs import keep_quiet
 from devhost.pool import AppLoadError, WorkerPool
-from devhost.rules import examine
+from devhost.rules import UNSERVED, examine
 from devhost.settings import HostSettings
 from devhost.web import WebReply, WebRequest
 from devhost.worker_process import WorkerLaunch
@@ -117,6 +119,7 @@ class JobHost:
             self._background = _new_background(self.settings)
         await started
         self.functions = examine(self.pool.functions, self.settings)
+        keep_quiet(function.name for function in self.functions if function.kind in _DURABLE_KINDS)
         if self._background is None and any(b["type"] not in {"httpTrigger", "http"} for f in self.running_functions for b in f.bindings):
             self._background = _new_background(self.settings)
         background = self._background
@@ -126,6 +129,7 @@ class JobHost:
         self.executor = FunctionExecutor(
             self.pool, self.functions, inputs=background.inputs if background else {}, outputs=background.outputs if background else {}
         )
+        streams = StreamedCalls(self.executor) if any(function.is_streamed for function in self.functions) else None
         authorization = Authorization(self._keys, enabled=self._enable_auth)
         admin = AdminApi(
             settings=self.settings,
@@ -134,6 +138,7 @@ class JobHost:
             authorization=authorization,
             keys=self._keys,
             problems=lambda: background.problems if background else [],
+            streams=streams,
         )
         self.web = WebApp(
             router=router,
@@ -142,6 +147,7 @@ class JobHost:
             admin=admin,
             custom_headers=self.settings.http.custom_headers,
             cors=CorsPolicy(self.settings.local.cors, self.settings.local.cors_credentials),
+            streams=streams,
         )
         if background is not None:
             background.connect(self.running_functions, self.executor, keys=self._keys, port=self._port, is_durable=self.is_durable)
@@ -160,6 +166,8 @@ class JobHost:
         except BaseException:
             await self.close(drain_seconds=0)
             raise
+        if any(function.is_streamed for function in self.running_functions) and not self.pool.serves_streams:
+            _log.error("No HTTP function will answer: %s.", UNSERVED)
         for function in self.functions:
             for error in function.errors:
                 _log.error("The '%s' function is in error: %s", function.name, error)

@@ -1,7 +1,8 @@
 """The host's log: one line a record, coloured on a terminal, JSON on request, filtered by category as host.json says.
 
-Categories are the real host's (`Function.<name>`, `Function.<name>.User`, `Host.Function.Console`, ...) and double as logger names. Without a
-word in host.json about them, the lines around each invocation (`Executing`, `Executed`) are left out: a fan-out would drown everything else.
+Categories are the real host's (`Function.<name>`, `Function.<name>.User`, `Host.Function.Console`, ...) and double as logger names. The lines around
+each invocation (`Executing`, `Executed`) are shown as `func start` shows them, except for activities, orchestrators and entities: without a word
+in host.json about them they are left out, since one fan-out would drown everything else.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -20,7 +21,6 @@ _LEVELS = {
 }  # fmt: skip
 _SHORT = {logging.DEBUG: "dbug", logging.INFO: "info", logging.WARNING: "warn", logging.ERROR: "fail", logging.CRITICAL: "crit"}
 _COLOURS = {logging.DEBUG: "90", logging.INFO: "36", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
-_QUIET_CATEGORIES = ("Function", "Host.Http")
 _LIBRARIES = ("asyncio", "aiohttp", "azure", "urllib3")
 
 
@@ -37,7 +37,16 @@ class CategoryLevels(logging.Filter):
         default = next((level for name, level in given.items() if name.lower() == "default"), logging.INFO)
         self._default = logging.DEBUG if verbose else default
         self._levels = dict.fromkeys(_LIBRARIES, logging.INFO if verbose else logging.WARNING) | ({} if verbose else given)
-        self._quiet = {} if verbose else {name: max(logging.WARNING, default) for name in _QUIET_CATEGORIES if name not in given}
+        self._given = None if verbose else given
+        self.keep_quiet(())
+
+    def keep_quiet(self, functions: Iterable[str]) -> None:
+        """Leaves out the lines around the invocations of these functions, unless host.json has a level for them, or everything is shown."""
+        given = self._given
+        quiet = [] if given is None else [f"Function.{name}" for name in functions if not given.keys() & {"Function", f"Function.{name}"}]
+        if given is not None and "Host.Http" not in given:
+            quiet.append("Host.Http")
+        self._quiet = dict.fromkeys(quiet, max(logging.WARNING, self._default))
         self._known: dict[str, int] = {}
 
     @property
@@ -60,6 +69,11 @@ class CategoryLevels(logging.Filter):
 
 
 _levels = CategoryLevels()
+
+
+def keep_quiet(functions: Iterable[str]) -> None:
+    """See `CategoryLevels.keep_quiet`."""
+    _levels.keep_quiet(functions)
 
 
 def is_shown(category: str, level: int) -> bool:

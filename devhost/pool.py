@@ -119,6 +119,8 @@ class WorkerPool:
         self._open_calls = 0
         self._is_stopping = False
         self.functions: tuple[FunctionMetadata, ...] = ()
+        self.serves_streams = False
+        """Whether the workers take in requests of streamed functions."""
 
     @property
     def open_calls(self) -> int:
@@ -163,7 +165,9 @@ class WorkerPool:
         if index.problems:
             raise AppLoadError(index.problems)
         self.functions = index.functions
-        self._kinds = {function.name: "async" if function.is_async else "sync" for function in index.functions}
+        # A streamed call may last long after a sync function has returned, and takes up no thread then
+        self._kinds = {f.name: "async" if f.is_async or f.is_streamed else "sync" for f in index.functions}
+        self.serves_streams = index.http_port is not None
 
     async def _start_worker(self, slot: _Slot) -> WorkerIndex:
         started = time.monotonic()

@@ -15,6 +15,12 @@ _BINDING_NAME = re.compile(r"(?!.*__)[a-zA-Z_][a-zA-Z0-9_]{0,127}|\$return")
 
 _RETRYABLE = {"timerTrigger", "eventHubTrigger", "kafkaTrigger", "cosmosDBTrigger"}
 
+UNSERVED = (
+    "the app uses HTTP streaming (azurefunctions-extensions-http-fastapi), but PYTHON_ENABLE_INIT_INDEXING is not 1, without which its HTTP "
+    "functions wait for their requests until functionTimeout; set it in local.settings.json and in Azure's app settings"
+)
+"""Said of an app that loads, and whose HTTP functions never answer."""
+
 SUPPORTED = {
     "httpTrigger", "http", "timerTrigger", "queueTrigger", "queue", "blobTrigger", "blob",
     "orchestrationTrigger", "activityTrigger", "entityTrigger", "durableClient",

@@ -35,6 +35,8 @@ class WorkerIndex:
     problems: tuple[str, ...]
     threads: int
     """How many sync functions run at a time in one worker."""
+    http_port: int | None = None
+    """Where this worker takes in the requests of streamed functions, on the loopback; None when it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class WorkerProcess(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._calls: dict[int, asyncio.Future[Succeeded | Failed]] = {}
+        self._replying: set[asyncio.Future[str | None]] = set()
+        """Replies that are still being sent after their calls have ended."""
+        self._http_port: int | None = None
         self._next_number = 0
         self._unsent: list[bytes] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -76,7 +81,7 @@ class WorkerProcess(asyncio.Protocol):
 
     @property
     def open_calls(self) -> int:
-        return len(self._calls)
+        return len(self._calls) + len(self._replying)
 
     @property
     def is_usable(self) -> bool:
@@ -152,7 +157,9 @@ class WorkerProcess(asyncio.Protocol):
             _forward_log(header)
         elif kind == "ready":
             if not self.index.done():
-                self.index.set_result(_read_index(header))
+                index = _read_index(header)
+                self._http_port = index.http_port
+                self.index.set_result(index)
         elif kind == "stuck":
             self._stuck(header["where"])
         else:
@@ -177,11 +184,27 @@ class WorkerProcess(asyncio.Protocol):
     # Calls
 
     async def invoke(self, invocation: Invocation) -> Succeeded | Failed:
-        """Runs one call.
+        """Runs one call; of a streamed function, until its reply is through.
 
         Raises:
             WorkerLost: the process ended before it answered.
         """
+        if invocation.exchange is None:
+            return await self._call(invocation)
+        forwarding = asyncio.ensure_future(invocation.exchange.forward(self._http_port, invocation.invocation_id))
+        try:
+            outcome = await self._call(invocation)
+            self._replying.add(forwarding)
+            problem = await forwarding
+        finally:
+            self._replying.discard(forwarding)
+            forwarding.cancel()
+            await asyncio.gather(forwarding, return_exceptions=True)
+        if problem is None or isinstance(outcome, Failed):
+            return outcome
+        return Failed(type_name="ForwardingError", message=problem, stack="")
+
+    async def _call(self, invocation: Invocation) -> Succeeded | Failed:
         if not self._writable.is_set():
             await self._writable.wait()
         if self._transport is None or not self.is_usable:
@@ -215,7 +238,7 @@ class WorkerProcess(asyncio.Protocol):
 
     async def retire(self, grace_seconds: float) -> None:
         """Waits until its last call is finished, then stops it."""
-        while self._calls and not self.ended.is_set():  # noqa: ASYNC110 (rare; an event for it would be set at the end of every call)
+        while self.open_calls and not self.ended.is_set():  # noqa: ASYNC110 (rare; an event for it would be set at the end of every call)
             await asyncio.sleep(_RETIRE_POLL_SECONDS)
         await self.stop(grace_seconds)
 
@@ -279,10 +302,11 @@ def _read_index(header: Mapping[str, Any]) -> WorkerIndex:
             entry_point=item["entry_point"],
             retry=item["retry"],
             warnings=tuple(item["warnings"]),
+            is_streamed=item["is_streamed"],
         )
         for item in header["functions"]
     )
-    return WorkerIndex(functions, tuple(header["problems"]), header["threads"])
+    return WorkerIndex(functions, tuple(header["problems"]), header["threads"], header["http_port"])
 
 
 def _forward_log(header: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.flights import sources
 from tools.bootstrap import ROOT
 
-_COPIED = ("function_app.py", "host.json", "local.settings.json")
+_COPIED = ("function_app.py", "durable_quick_replay.py", "host.json", "local.settings.json")
 _LINKED = ("activities", "orchestrators", "tidemill")
 ROWS_A_MONTH = 300
 """A small year: the whole pipeline, all its months, and enough flights in each for every table to hold something."""

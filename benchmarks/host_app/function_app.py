@@ -6,11 +6,6 @@ from pathlib import Path
 
 import azure.durable_functions as df
 
-from tidemill import quick_replay
-
-if os.environ.get("BENCH_QUICK_REPLAY"):
-    quick_replay.quicken_replay()
-
 app = df.DFApp()
 
 

@@ -11,27 +11,17 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
-
-import aiohttp
+from typing import Final, Protocol
 
 from devhost.durable.failures import task_failed, task_failed_in_host
 from devhost.durable.history import Event, Kind
-from devhost.durable.jsontext import compact, dumps, loads
+from devhost.durable.http_activity import HttpActivity
+from devhost.durable.jsontext import compact, dumps
 from devhost.durable.replay import HTTP_ACTIVITY
 from devhost.functions import FunctionMetadata
 from devhost.invocation import Datum, Failed, Invocation, Invoker, JsonText, TimedOut, WorkerLost
 
 _LONGEST_DELAY: Final = 600.0
-_LIBRARY_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent")
-"""What the HTTP library would add to a request by itself; the real host's adds nothing."""
-_CONTENT_HEADERS: Final = frozenset(
-    {
-        *("allow", "content-disposition", "content-encoding", "content-language", "content-length", "content-location", "content-md5"),
-        *("content-range", "content-type", "expires", "last-modified"),
-    }
-)
-"""Headers that .NET counts to the content of a reply; they do not reach the orchestrator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +74,7 @@ class Activities:
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = 0
         self._stopped = False
-        self._http: aiohttp.ClientSession | None = None
+        self._http = HttpActivity()
 
     def submit(self, call: ActivityCall) -> None:
         """Queues a call; one that is queued or running already is not queued again."""
@@ -101,8 +91,7 @@ class Activities:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._http is not None:
-            await self._http.close()
+        await self._http.close()
 
     def _fill(self) -> None:
         while self._waiting and self._running < self._limit and not self._stopped:
@@ -153,7 +142,7 @@ class Activities:
 
     async def _invoke(self, call: ActivityCall, *, lost_a_worker: bool) -> Event:
         if call.name == HTTP_ACTIVITY:
-            return await self._call_http(call)
+            return await self._http.run(call.task_id, call.input)
         function = self._functions.get(call.name.lower())
         if function is None:
             return task_failed_in_host(call.task_id, call.name, f"Activity function '{call.name}' does not exist.")
@@ -175,40 +164,6 @@ class Activities:
         except ValueError as problem:
             return task_failed_in_host(call.task_id, call.name, f" The result is not JSON: {problem}")
         return Event(Kind.TaskCompleted, {"TaskScheduledId": call.task_id, "Result": text})
-
-    async def _call_http(self, call: ActivityCall) -> Event:
-        """The built-in activity behind `call_http`. Any answer is a result; no answer is a failure."""
-        request: dict[str, Any] = loads(call.input)
-        if request.get("tokenSource"):
-            return task_failed_in_host(call.task_id, call.name, "Managed identity tokens are not available on this host.")
-        headers = {name: value for name, value in (request.get("headers") or {}).items() if value is not None}
-        content = request.get("content")
-        media_type = next((str(value) for name, value in headers.items() if name.lower() == "content-type"), "")
-        if "multipart" in media_type:
-            return task_failed_in_host(call.task_id, call.name, "Multipart content is not supported with CallHttpAsync.")
-        if content is not None and not media_type:
-            headers["Content-Type"] = "text/plain; charset=utf-8"
-        if self._http is None:
-            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=100), skip_auto_headers=_LIBRARY_HEADERS)
-        try:
-            async with self._http.request(
-                request["method"], request["uri"], headers=headers, data=content, allow_redirects=True
-            ) as response:
-                if (response.content_type or "").startswith("multipart/"):
-                    return task_failed_in_host(call.task_id, call.name, "Multipart responses are not supported.")
-                found = {"headers": _shown_headers(response), "content": await response.text()}
-                return Event(
-                    Kind.TaskCompleted, {"TaskScheduledId": call.task_id, "Result": dumps({"statusCode": response.status, **found})}
-                )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
-            return task_failed_in_host(call.task_id, call.name, f"{str(problem) or type(problem).__name__}")
-
-
-def _shown_headers(response: aiohttp.ClientResponse) -> dict[str, str | list[str]]:
-    """A reply's headers as the orchestrator gets them: a text each, a list for one that came several times."""
-    names = [name for name in dict.fromkeys(response.headers) if name.lower() not in _CONTENT_HEADERS]
-    found = {name: response.headers.getall(name) for name in names}
-    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def result_text(value: Datum) -> str:

@@ -11,6 +11,7 @@ from devhost.invocation import Failed, JsonText, Succeeded
 
 _MARKER: Final = "$OutOfProcData$:"
 _SCHEMAS: Final = (1, 2)
+_BROKEN_STATE: Final = "Out of proc orchestrators must return a valid JSON schema"
 
 
 @dataclass(slots=True)
@@ -58,9 +59,16 @@ def _from_failure(name: str, failure: Failed) -> Answer:
     text = sanitize(failure.rpc_text)
     at = text.find(_MARKER)
     if at >= 0:
-        end = text.rfind("\nStack: ")
+        end = text.find("\nStack:", at)
         try:
-            return _from_state(name, loads(text[at + len(_MARKER) : end if end > at else len(text)]), failure.stack)
+            state = loads(text[at + len(_MARKER) : end if end > at else len(text)])
+        except ValueError:  # most likely the sanitizer has taken a quotation mark out of it
+            return Answer(
+                reason=_BROKEN_STATE,
+                details=f"Unhandled exception while executing orchestration: System.ArgumentException: {_BROKEN_STATE}",
+            )
+        try:
+            return _from_state(name, state, failure.stack)
         except (ValueError, TypeError, KeyError):
             pass
     return failed_answer(name, f"One or more errors occurred. ({text})")

@@ -15,7 +15,7 @@ from devhost.durable.entities import Entities
 from devhost.durable.episode import new_execution_id
 from devhost.durable.history import Event, Kind
 from devhost.durable.jsontext import dumps, loads
-from devhost.durable.names import entity_id, instance_id_problem
+from devhost.durable.names import entity_id, entity_key_problem, instance_id_problem
 from devhost.durable.rewind import Rewinder
 from devhost.durable.rows import RowWriter
 from devhost.durable.sessions import Mail
@@ -53,6 +53,7 @@ class DurableClient:
         known: Known,
         settings: DurableSettings,
         rewinder: Rewinder,
+        is_own_app: bool = True,
     ) -> None:
         self._store = store
         self._rows = rows
@@ -61,6 +62,8 @@ class DurableClient:
         self._known = known
         self._settings = settings
         self._rewinder = rewinder
+        self._is_own_app = is_own_app
+        """Whether the functions of this app are those that serve the hub; of another hub nobody here knows the names."""
 
     async def status(self, instance_id: str) -> InstanceState | None:
         """The newest committed state; None for an unknown id."""
@@ -85,7 +88,7 @@ class DurableClient:
             ArgumentRefused: unknown name, or an id that is not allowed.
             OperationRefused: an instance with this id is running.
         """
-        if name.lower() not in self._known.orchestrators:
+        if self._is_own_app and name.lower() not in self._known.orchestrators:
             raise ArgumentRefused(self._known.unknown_text("orchestrator", name))
         if instance_id and (problem := instance_id_problem(instance_id)) is not None:
             raise ArgumentRefused(problem)
@@ -175,9 +178,11 @@ class DurableClient:
         """Sends an operation to an entity. `given` is the input, JSON text.
 
         Raises:
-            ArgumentRefused: unknown entity name.
+            ArgumentRefused: unknown entity name, or a key that is not allowed.
         """
-        if name.lower() not in self._known.entities:
+        if (problem := entity_key_problem(key)) is not None:
+            raise ArgumentRefused(problem)
+        if self._is_own_app and name.lower() not in self._known.entities:
             raise ArgumentRefused(self._known.unknown_text("entity", name))
         request: dict[str, Any] = {"op": operation, "signal": True}
         if given is not None:
@@ -188,13 +193,7 @@ class DurableClient:
         self._entities.deliver(target, await self._store.keep_request(target, raised))
 
     async def entity_state(self, name: str, key: str) -> str | None:
-        """An entity's state as JSON text; None if it has none (`null` text counts as one, as it does upstream).
-
-        Raises:
-            ArgumentRefused: unknown entity name.
-        """
-        if name.lower() not in self._known.entities:
-            raise ArgumentRefused(self._known.unknown_text("entity", name))
+        """An entity's state as JSON text; None if it has none (`null` text counts as one, as it does upstream)."""
         state = await self.status(entity_id(name, key))
         return None if state is None else scheduler_state(state)
 

@@ -19,11 +19,14 @@ class Known:
     def unknown_text(self, kind: str, name: str) -> str:
         """Upstream's sentence about a name that is not registered; `kind` is `orchestrator`, `activity` or `entity`."""
         names: dict[str, str] = {"orchestrator": self.orchestrators, "activity": self.activities, "entity": self.entities}[kind]
-        listed = ", ".join(f"'{known}'" for known in sorted(names.values()))
-        return (
-            f"The function '{name}' doesn't exist, is disabled, or is not an {kind} function. "
-            f"Additional info: The following are the known {kind} functions: {listed}."
+        listed = "', '".join(sorted(names.values()))
+        are_there_any = self.orchestrators if kind == "entity" else names  # upstream's slip: an app without entities lists one, ''
+        known = (
+            f"The following are the known {kind} functions: '{listed}'."
+            if are_there_any
+            else f"No {kind} functions are currently registered!"
         )
+        return f"The function '{name}' doesn't exist, is disabled, or is not an {kind} function. Additional info: {known}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,12 @@ RETRY_IN_RACE: Final = (
 def drift(recorded: Event, planned: Event | None) -> str | None:
     """Why the recorded event cannot be what the replay planned under its number; None when it is."""
     if planned is None:
-        return f"{_ASKED} {_missing(recorded)}, but the current replay execution hasn't (yet?) scheduled this task. {_CHANGED}"
+        return f"{_ASKED} {_missing(recorded)} but the current replay execution hasn't (yet?) scheduled this task. {_CHANGED}"
     if planned.kind is not recorded.kind:
         verb, thing = ("scheduled", "task") if recorded.kind is Kind.EventSent else ("produced", "action")
+        place = "at" if recorded.kind in (Kind.SubOrchestrationInstanceCreated, Kind.EventSent) else "with"
         return (
-            f"{_ASKED} {_other(recorded)}, but the current orchestration replay instead {verb} a {_PRODUCED[planned.kind]} {thing} with this "
+            f"{_ASKED} {_other(recorded)} but the current orchestration replay instead {verb} a {_PRODUCED[planned.kind]} {thing} {place} this "
             f"sequence number. {_CHANGED}"
         )
     if recorded.kind is Kind.TimerCreated or str(recorded.members["Name"]).lower() == str(planned.members["Name"]).lower():
@@ -40,9 +41,9 @@ def drift(recorded: Event, planned: Event | None) -> str | None:
     named = {
         Kind.TaskScheduled: f"an activity task named '{planned.members['Name']}' with this sequence number. ",
         Kind.SubOrchestrationInstanceCreated: f"a sub-orchestration task with name {planned.members['Name']} at this sequence number.",
-        Kind.EventSent: f"a send event task with name {planned.members['Name']} at this sequence number.",
+        Kind.EventSent: f"a send event task with name {planned.members['Name']}at this sequence number.",
     }[recorded.kind]
-    return f"{_ASKED} {_other(recorded)}, but the current orchestration replay instead scheduled {named} {_CHANGED}"
+    return f"{_ASKED} {_other(recorded)} but the current orchestration replay instead scheduled {named} {_CHANGED}"
 
 
 def has_retry_in_race(actions: Sequence[dict[str, Any]]) -> bool:
@@ -61,19 +62,22 @@ def _retries(action: dict[str, Any]) -> bool:
 def _missing(event: Event) -> str:
     if event.kind is Kind.TaskScheduled:
         version = event.members.get("Version") or ""
-        return f"an activity task with sequence ID {event.id} and name '{event.members['Name']}' (version '{version}')"
-    return _other(event)
+        return f"an activity task with sequence ID {event.id} and name '{event.members['Name']}' (version '{version}'),"
+    if event.kind is Kind.TimerCreated:
+        return f"a timer task with sequence number {event.id}"
+    return _other(event, "") if event.kind is Kind.EventSent else _other(event)
 
 
-def _other(event: Event) -> str:
+def _other(event: Event, comma: str = ",") -> str:
+    """The recorded event in the words of a comparison; the commas are upstream's, where they are and where they are not."""
     number, members = event.id, event.members
     if event.kind is Kind.TaskScheduled:
-        return f"an activity task with sequence number {number} named '{members['Name']}'"
+        return f"an activity task with sequence number {number} named '{members['Name']}',"
     if event.kind is Kind.TimerCreated:
-        return f"a timer task with sequence number {number}"
+        return f"a timer task with sequence number {number} named"
     if event.kind is Kind.SubOrchestrationInstanceCreated:
         return (
             f"a sub-orchestration task with sequence ID {number} and name '{members['Name']}' (version '{members.get('Version') or ''}', "
-            f"instance ID '{members['InstanceId']}')"
+            f"instance ID '{members['InstanceId']}'),"
         )
-    return f"a send event task with sequence ID {number}, type 'EventSent' name '{members['Name']}', instance ID '{members['InstanceId']}'"
+    return f"a send event task with sequence ID {number}, type 'EventSent'{comma} name '{members['Name']}', instance ID '{members['InstanceId']}',"

@@ -259,8 +259,8 @@ class Entities:
         )
         try:
             result = await self._invoker.invoke(invocation)
-        except TimedOut:
-            text = dumps("Timeout value was exceeded by the entity function.")
+        except TimedOut as late:
+            text = str(late) or "Timeout value was exceeded by function."  # as it is: not JSON, unlike every other result
             return entity.exists, entity.state, [{"isError": True, "result": text} for _ in requests]
         if isinstance(result, Failed):
             raise _BatchFailed(f"{result.type_name}: {result.message}")
@@ -296,10 +296,9 @@ class Entities:
             await self._reply(reply)
 
     def _state(self, entity: _Entity, execution_id: str, now: str) -> InstanceState:
-        name, _ = split_entity_id(entity.id)
         return InstanceState(
             instance_id=entity.id,
-            name=f"@{name}",
+            name=entity.id,
             execution_id=execution_id,
             status="Running",
             created=now,

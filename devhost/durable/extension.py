@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from devhost.durable.activities import Activities
 from devhost.durable.aside import SetAside
+from devhost.durable.asking import Asker
 from devhost.durable.client import DurableClient
 from devhost.durable.decisions import Known
 from devhost.durable.dispatcher import Dispatcher
 from devhost.durable.entities import Entities
-from devhost.durable.http_api import HttpApi, hub_asked_for, refuse_hub
+from devhost.durable.http_api import HttpApi, elsewhere, refuse_connection, refuse_hub
 from devhost.durable.listing import Listing
 from devhost.durable.names import BadHubName, hub_name
 from devhost.durable.ownership import Ownership
@@ -28,7 +29,9 @@ from devhost.durable.settings import DurableSettings
 from devhost.durable.store import HubStore
 from devhost.functions import FunctionMetadata
 from devhost.invocation import Datum, Invoker
+from devhost.jsonc import MissingConnection
 from devhost.storage.account import StorageAccount
+from devhost.storage.errors import BadConnectionString, StorageError, StorageUnavailable
 from devhost.web import WebReply, WebRequest
 
 _GRACE_SECONDS = 5.0
@@ -47,17 +50,22 @@ class DurableExtension:
         public_base: str,
         system_key: str,
         log: logging.Logger,
+        account: Callable[[str], StorageAccount] | None = None,
+        is_own_app: bool = True,
     ) -> None:
         self.settings = settings
         self._log = log
+        self._storage = storage
+        self._account = account
+        """The account behind a connection's name; raises MissingConnection. None where there is but one."""
         self._like_this = partial(
             DurableExtension,
             functions=functions,
             invoker=invoker,
-            storage=storage,
             public_base=public_base,
             system_key=system_key,
             log=log,
+            is_own_app=False,
         )
         self._public_base = public_base.rstrip("/")
         self._links = Links(hub=settings.hub, connection=settings.connection_name, system_key=system_key)
@@ -90,16 +98,8 @@ class DurableExtension:
         )
         self._dispatcher.activities = self._activities
         self._dispatcher.to_entity = self._entities.deliver
-        runner = self._dispatcher.runner = Runner(
-            store=self._store,
-            settings=settings,
-            functions=orchestrators,
-            known=known,
-            invoker=invoker,
-            arguments=self._arguments,
-            effects=self._dispatcher,
-            log=log,
-        )
+        asker = Asker(settings=settings, functions=orchestrators, known=known, invoker=invoker, arguments=self._arguments, log=log)
+        runner = self._dispatcher.runner = Runner(store=self._store, asker=asker, effects=self._dispatcher, log=log)
         self._recovery = Recovery(self._store, self._dispatcher, runner, self._aside)
         self._dispatcher.restore = self._recovery.restore
         self.client = DurableClient(
@@ -110,6 +110,7 @@ class DurableExtension:
             known=known,
             settings=settings,
             rewinder=Rewinder(self._store, self._dispatcher),
+            is_own_app=is_own_app,
         )
         self._api = HttpApi(
             client=self.client,
@@ -141,6 +142,8 @@ class DurableExtension:
             HubInUse: another live host runs this hub.
             StorageUnavailable, StorageError: the account cannot be used.
         """
+        for warning in self.settings.warnings:
+            self._log.warning("%s", warning)
         await self._store.create()
         await self._ownership.take()
         self._dispatcher.start()
@@ -162,20 +165,30 @@ class DurableExtension:
 
     async def handle(self, request: WebRequest) -> WebReply:
         """Answers a management request; `request.path` begins below the base (`/instances/…`)."""
-        hub = hub_asked_for(request.query) if "taskhub" in request.query.lower() else None
-        if hub is None or hub.lower() == self.settings.hub.lower():
-            return await self._api.handle(request)
+        hub, connection = elsewhere(request.query)
+        hub, connection = hub or self.settings.hub, connection or self.settings.connection_name
         try:
-            return await (await self._of_other_hub(hub_name(hub, {}))).handle(request)
+            storage = self._account_of(connection)
+            if hub.lower() == self.settings.hub.lower() and storage is self._storage:
+                return await self._api.handle(request)
+            return await (await self._of_other_hub(hub_name(hub, {}), connection, storage)).handle(request)
         except BadHubName as problem:
             return refuse_hub(str(problem))
+        except MissingConnection:
+            return refuse_connection(f"Unable to resolve the Azure Storage connection named '{connection}'.")
+        except (BadConnectionString, StorageError, StorageUnavailable) as problem:
+            return refuse_connection(f"The Azure Storage connection named '{connection}' cannot be used: {problem}")
 
-    async def _of_other_hub(self, hub: str) -> HttpApi:
-        """The client half for another hub of the account: it reads and writes there, and what it starts waits for the host of that hub.
+    def _account_of(self, connection: str) -> StorageAccount:
+        is_own = connection.lower() in (self.settings.connection_name.lower(), self.settings.connection_setting.lower())
+        return self._storage if is_own or self._account is None else self._account(connection)
+
+    async def _of_other_hub(self, hub: str, connection: str, storage: StorageAccount) -> HttpApi:
+        """The client half for another hub: it reads and writes there, and what it starts waits for the host of that hub.
 
         Made for one request, so that nothing here goes stale beside that host; one like this takes such work up when it starts.
         """
-        other = self._like_this(settings=replace(self.settings, hub=hub))
+        other = self._like_this(settings=replace(self.settings, hub=hub, connection_name=connection), storage=storage)
         other.rpc_base = self.rpc_base
         other._dispatcher.abandon()  # noqa: SLF001 (one of us)
         await other._entities.stop(0)  # noqa: SLF001 (one of us)

@@ -30,12 +30,19 @@ def task_failed(task_id: int, activity: str, failure: Failed) -> Event:
         "HResult": _HRESULT,
         "StackTrace": "",
     }
-    return _failed(task_id, f"Activity function '{activity}' failed:  {said}", dumps(_exception(f" {said}", inner)))
+    shown = said.partition("\nStack:")[0]  # upstream reads the message out of a larger text, up to the first label of the stack
+    return _failed(task_id, f"Activity function '{activity}' failed:  {shown}", dumps(_exception(f" {shown}", inner)))
 
 
 def task_failed_in_host(task_id: int, activity: str, text: str) -> Event:
     """`TaskFailed` for a reason of the host's own: an unknown activity, a timeout, a refused connection."""
     return _failed(task_id, f"Activity function '{activity}' failed: {text}", dumps(_exception(text, None)))
+
+
+def task_failed_bare(task_id: int, text: str) -> Event:
+    """`TaskFailed` of the host's built-in activity, which puts no sentence around its reason."""
+    members = {"TaskScheduledId": task_id, "Reason": text, "Details": dumps(_exception(text, None)), "FailureDetails": None}
+    return Event(Kind.TaskFailed, members)
 
 
 def _failed(task_id: int, reason: str, details: str) -> Event:

@@ -101,7 +101,7 @@ _STRUCTURED: Final = frozenset({"OrchestrationInstance", "ParentInstance", "Tags
 """Members that are objects: nested JSON for Python, JSON text in a column."""
 _DATES: Final = frozenset({"FireAt", "ScheduledStartTime"})
 SPILLED: Final = frozenset(
-    {"Name", "Input", "Result", "Output", "Reason", "Details", "Correlation", "FailureDetails", "Tags", "TaskInput", "Data"}
+    {"Name", "Input", "Result", "Output", "Reason", "Details", "Correlation", "FailureDetails", "Tags", "TaskInput", "FailureText", "Data"}
 )
 """Columns that go to a blob when they are too long for a table."""
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
+from devhost.durable.asked import BadPage, Query, continuation, page_token
 from devhost.durable.client import ArgumentRefused, DurableClient, OperationRefused
-from devhost.durable.jsontext import dumps
+from devhost.durable.jsontext import dumps, value_or_text
 from devhost.durable.listing import Listing
 from devhost.durable.newtonsoft import BadJson, parse_json
 from devhost.durable.payloads import WEBHOOK_PATH, DuplicateSequenceNumber, Links, history_payload, status_payload
 from devhost.durable.state import InstanceState
-from devhost.durable.times import to_ticks
 from devhost.web import WebReply, WebRequest
 
 _NOT_FOUND: Final = WebReply(status=404)
@@ -25,7 +24,14 @@ _JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 _STACK: Final = "   at devhost.durable.http_api"
 _LOOK_SECONDS: Final = 1.0
 """Whoever waits for an instance is told when it ends, and looks for himself this often at most."""
-_STATUS_NAMES: Final = ("Running", "Completed", "ContinuedAsNew", "Failed", "Canceled", "Terminated", "Pending", "Suspended")
+_FORM: Final = "application/x-www-form-urlencoded"
+_REFUSED: Final = "One or more of the arguments submitted is incorrect"
+_WENT_WRONG: Final = "Something went wrong while processing your request"
+_CUT_OFF: Final = {
+    "{": ("Unexpected end when deserializing object.", "Newtonsoft.Json.JsonSerializationException"),
+    "[": ("Unexpected end when reading token.", "Newtonsoft.Json.JsonWriterException"),
+}
+"""What upstream says of a start whose body breaks off; it does not count that among the bad ones and answers 500."""
 
 
 class HttpApi:
@@ -43,7 +49,7 @@ class HttpApi:
         """Answers one request; never raises."""
         segments = [_decode(segment) for segment in request.path.strip("/").split("/") if segment]
         head, rest = (segments[0].lower(), segments[1:]) if segments else ("", [])
-        asked = _Query(request.query)
+        asked = Query(request.query)
         try:
             if head == "orchestrators" and 1 <= len(rest) <= 2:
                 return (
@@ -65,25 +71,27 @@ class HttpApi:
                 return WebReply(status=200)
             return _NOT_FOUND
         except (ArgumentRefused, DuplicateSequenceNumber) as refused:
-            return _error(400, "One or more of the arguments submitted is incorrect", str(refused), "System.ArgumentException")
+            return _error(400, _REFUSED, str(refused), "System.ArgumentException")
+        except BadPage as bad:
+            return _error(bad.status, _REFUSED if bad.status == 400 else _WENT_WRONG, str(bad), bad.type_name)
         except OperationRefused as refused:
-            return _error(500, "Something went wrong while processing your request", str(refused), refused.type_name)
+            return _error(500, _WENT_WRONG, str(refused), refused.type_name)
         except Exception as problem:  # noqa: BLE001 (whatever goes wrong is told to the caller, as upstream does)
-            return _error(500, "Something went wrong while processing your request", str(problem), type(problem).__name__)
+            return _error(500, _WENT_WRONG, str(problem), type(problem).__name__)
 
     # ---- starting
 
-    async def _start(self, request: WebRequest, asked: _Query, name: str, instance_id: str | None) -> WebReply:
+    async def _start(self, request: WebRequest, asked: Query, name: str, instance_id: str | None) -> WebReply:
         given = None
-        if request.body and _media_type(request) != "application/x-www-form-urlencoded":
+        if request.body and _media_type(request) != _FORM:
             try:
-                given = parse_json(request.body, empty_is_null=True)
+                given = parse_json(_body(request), empty_is_null=True)
             except BadJson as bad:
-                return _error(400, "Invalid JSON content", str(bad), "Newtonsoft.Json.JsonReaderException")
+                return _bad_input(bad)
         started = await self._client.start(name, instance_id, given=given, version=asked.text("version"))
         return await self._started(request, asked, started)
 
-    async def _restart(self, request: WebRequest, asked: _Query, instance_id: str) -> WebReply:
+    async def _restart(self, request: WebRequest, asked: Query, instance_id: str) -> WebReply:
         new_id = asked.flag("restartWithNewInstanceId")
         try:
             started = await self._client.restart(instance_id, new_id=new_id is not False)
@@ -91,7 +99,7 @@ class HttpApi:
         except ArgumentRefused as refused:
             return _error(400, "InstanceId does not match a valid orchestration instance.", str(refused), "System.ArgumentException")
 
-    async def _started(self, request: WebRequest, asked: _Query, instance_id: str) -> WebReply:
+    async def _started(self, request: WebRequest, asked: Query, instance_id: str) -> WebReply:
         timeout, interval = asked.number("timeout"), asked.number("pollingInterval")
         if timeout is None or interval is None:
             return self._check_status(request, instance_id)
@@ -111,8 +119,8 @@ class HttpApi:
         return await self._status(request, asked, instance_id, may_be_500=False)
 
     def _check_status(self, request: WebRequest, instance_id: str) -> WebReply:
-        links = self._links.check_status(self._link_origin(request), instance_id)
-        return _reply(202, links, {"Location": links["statusQueryGetUri"], "Retry-After": "10"})
+        links = self._links.check_status(self._link_origin(request), instance_id, *elsewhere(request.query))
+        return _reply(202, links, {"Location": links["statusQueryGetUri"].replace("%7E", "~"), "Retry-After": "10"})
 
     def _link_origin(self, request: WebRequest) -> str:
         """Scheme and authority of links; behind a proxy that says so, the proxy's, with the port the request came in on."""
@@ -124,12 +132,12 @@ class HttpApi:
 
     # ---- one instance
 
-    async def _instance(self, request: WebRequest, asked: _Query, instance_id: str) -> WebReply:
+    async def _instance(self, request: WebRequest, asked: Query, instance_id: str) -> WebReply:
         if request.method == "DELETE":
             return _reply(200, {"instancesDeleted": 1}) if await self._client.purge(instance_id) else _NOT_FOUND
         return await self._status(request, asked, instance_id) if request.method == "GET" else _NOT_FOUND
 
-    async def _status(self, request: WebRequest, asked: _Query, instance_id: str, *, may_be_500: bool = True) -> WebReply:
+    async def _status(self, request: WebRequest, asked: Query, instance_id: str, *, may_be_500: bool = True) -> WebReply:
         """The state of one instance. Who started it and waited gets 200 for a failure, whatever the query says."""
         state = await self._client.status(instance_id)
         if state is None:
@@ -150,9 +158,11 @@ class HttpApi:
         base = WEBHOOK_PATH
         if self.rpc_base.startswith(request.origin + "/"):
             base = self.rpc_base.removeprefix(request.origin).rstrip("/")
-        return request.origin + base + request.path + (f"?{request.query}" if request.query else "")
+        # The real host puts its own address together again: what it has decoded of the path it encodes anew, and no more than it must.
+        path = re.sub(r"%25(?=[0-9A-Fa-f]{2})", "%", quote(_decode(request.path), safe="!$&'()*+,-./:;=@_~"))
+        return request.origin + base + path + (f"?{request.query}" if request.query else "")
 
-    async def _operation(self, request: WebRequest, asked: _Query, instance_id: str, operation: str) -> WebReply:
+    async def _operation(self, request: WebRequest, asked: Query, instance_id: str, operation: str) -> WebReply:
         if operation == "restart":
             return await self._restart(request, asked, instance_id)
         act = self._operations().get(operation)
@@ -184,7 +194,7 @@ class HttpApi:
         if _media_type(request) != "application/json":
             return _reply(400, {"Message": "Only application/json request content is supported"})
         try:
-            data = parse_json(request.body, empty_is_null=False)
+            data = parse_json(_body(request), empty_is_null=False, to_the_end=False)
         except BadJson as bad:
             return _error(400, "Invalid JSON content", str(bad), "Newtonsoft.Json.JsonReaderException")
         await self._client.raise_event(instance_id, name, "null" if data is None else data)
@@ -192,7 +202,7 @@ class HttpApi:
 
     # ---- many instances
 
-    async def _instances(self, request: WebRequest, asked: _Query) -> WebReply:
+    async def _instances(self, request: WebRequest, asked: Query) -> WebReply:
         if request.method == "DELETE":
             since = asked.ticks("createdTimeFrom")
             if since is None:
@@ -208,43 +218,47 @@ class HttpApi:
             asked.statuses(),
         )
         page, following = await self._listing.page(
-            prefix=prefix, since=since, until=until, statuses=statuses, top=asked.whole("top") or 100, token=_token(request)
+            prefix=prefix, since=since, until=until, statuses=statuses, top=asked.page_size(), token=page_token(request.headers)
         )
         is_filtered = bool(prefix or since is not None or until is not None or statuses)
         show_input = not (is_filtered and asked.flag("showInput") is False)
-        return _reply(200, [status_payload(state, show_input=show_input) for state in page], _continuation(following))
+        return _reply(200, [status_payload(state, show_input=show_input) for state in page], continuation(following))
 
     # ---- entities
 
-    async def _entities(self, request: WebRequest, asked: _Query, name: str = "", key: str = "") -> WebReply:
+    async def _entities(self, request: WebRequest, asked: Query, name: str = "", key: str = "") -> WebReply:
         if request.method == "GET" and key:
-            try:
-                state = await self._client.entity_state(name, "" if key == "$" else key)
-            except ArgumentRefused as refused:
-                return _reply(400, {"Message": str(refused)})
-            return _NOT_FOUND if state is None else WebReply(status=200, headers=_JSON, body=state.encode())
+            state = await self._client.entity_state(name, "" if key == "$" else key)
+            return _NOT_FOUND if state is None else _reply(200, value_or_text(state))
         if request.method == "GET":
-            found, following = await self._listing.entities(
-                name=name,
-                since=asked.ticks("lastOperationTimeFrom"),
-                until=asked.ticks("lastOperationTimeTo"),
-                with_state=bool(asked.flag("fetchState")),
-                top=asked.whole("top") or 100,
-                token=_token(request),
-            )
-            return _reply(200, found, _continuation(following))
+            try:
+                found, following = await self._listing.entities(
+                    name=name,
+                    since=asked.ticks("lastOperationTimeFrom"),
+                    until=asked.ticks("lastOperationTimeTo"),
+                    with_state=bool(asked.flag("fetchState")),
+                    top=asked.page_size(),
+                    token=page_token(request.headers),
+                )
+            except BadPage as bad:
+                if bad.status == 400:
+                    return _reply(400, {"Message": str(bad)})
+                raise
+            return _reply(200, found, continuation(following))
         if request.method not in ("POST", "DELETE"):
             return _NOT_FOUND
+        if not name:
+            return _reply(400, {"Message": "Invalid entity id: entity name must not be a null or empty string. (Parameter 'entityName')"})
         operation = "delete" if request.method == "DELETE" else asked.text("op") or ""
         length = request.headers.get("content-length")
         given: str | None = None
-        if length is None and not request.body:
-            given = '""'
+        if (length is None and not request.body) or (request.body and _media_type(request) == _FORM):
+            given = '""'  # of a form nothing is left when upstream looks for the body, as with a start
         elif request.body:
-            given = dumps(request.body.decode("utf-8", "replace"))
+            given = dumps(_body(request).decode("utf-8", "replace"))
             if _media_type(request) == "application/json":
                 try:
-                    given = parse_json(request.body, empty_is_null=False) or "null"
+                    given = parse_json(_body(request), empty_is_null=False, to_the_end=False) or "null"
                 except BadJson as bad:
                     return _reply(400, {"Message": f"Could not parse JSON content: {bad}"})
         try:
@@ -254,55 +268,21 @@ class HttpApi:
         return _ACCEPTED
 
 
-def hub_asked_for(query: str) -> str | None:
-    """The task hub that a request names; None when it leaves that open."""
-    return (_Query(query).text("taskHub") or "").strip() or None
+def elsewhere(query: str) -> tuple[str | None, str | None]:
+    """The task hub and the connection that a request names, each None when it leaves that open."""
+    asked = Query(query)
+    hub, connection = ((asked.text(name) or "").strip() or None for name in ("taskHub", "connection"))
+    return hub, connection
 
 
 def refuse_hub(problem: str) -> WebReply:
     """The reply to a request for a hub that cannot be."""
-    return _error(400, "One or more of the arguments submitted is incorrect", problem, "System.ArgumentException")
+    return _error(400, _REFUSED, problem, "System.ArgumentException")
 
 
-class _Query:
-    """The query of a request, read as .NET reads it: names without regard to case, what cannot be parsed is not there."""
-
-    def __init__(self, query: str) -> None:
-        self._values: dict[str, list[str]] = {}
-        for name, value in parse_qsl(query, keep_blank_values=True):
-            self._values.setdefault(name.lower(), []).append(value)
-
-    def text(self, name: str) -> str | None:
-        values = self._values.get(name.lower())
-        return ",".join(values) if values is not None else None
-
-    def flag(self, name: str) -> bool | None:
-        return {"true": True, "false": False}.get((self.text(name) or "").strip().lower())
-
-    def number(self, name: str) -> float | None:
-        try:
-            number = float(self.text(name) or "")
-        except ValueError:
-            return None
-        return number if math.isfinite(number) else None
-
-    def whole(self, name: str) -> int | None:
-        try:
-            return int(self.text(name) or "")
-        except ValueError:
-            return None
-
-    def ticks(self, name: str) -> int | None:
-        """A `+` in a query is a blank, so an offset has to be escaped; as a blank it makes the time unreadable, here as there."""
-        try:
-            return to_ticks((self.text(name) or "").strip())
-        except ValueError:
-            return None
-
-    def statuses(self) -> list[str]:
-        wanted = [value.strip() for text in self._values.get("runtimestatus", ()) for value in text.split(",")]
-        numbered = [_STATUS_NAMES[int(value)] if value.isdigit() and int(value) < len(_STATUS_NAMES) else value for value in wanted]
-        return [value for value in numbered if value in _STATUS_NAMES]
+def refuse_connection(problem: str) -> WebReply:
+    """The reply to a request for a connection that no app setting describes, or that leads nowhere."""
+    return _error(500, _WENT_WRONG, problem, "System.InvalidOperationException")
 
 
 def _decode(segment: str) -> str:
@@ -314,16 +294,29 @@ def _media_type(request: WebRequest) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _token(request: WebRequest) -> str | None:
-    token = request.headers.get("x-ms-continuation-token")
+def _body(request: WebRequest) -> bytes:
+    """The body in UTF-8, whatever character set it came in.
+
+    Raises:
+        OperationRefused: there is no such character set.
+    """
+    found = re.search(r";\s*charset\s*=\s*\"?([^\s;\"]+)", request.headers.get("content-type", ""), re.IGNORECASE)
+    if found is None or found.group(1).lower() == "utf-8":
+        return request.body
     try:
-        return base64.b64decode(token).decode() if token else None
-    except ValueError:
-        return None
+        return request.body.decode(found.group(1), "replace").encode("utf-8", "replace")
+    except LookupError:
+        raise OperationRefused(
+            "The character set provided in ContentType is invalid. Cannot read content as string using an invalid character set."
+        ) from None
 
 
-def _continuation(following: str | None) -> dict[str, str]:
-    return {} if following is None else {"x-ms-continuation-token": base64.b64encode(following.encode()).decode()}
+def _bad_input(bad: BadJson) -> WebReply:
+    """The reply to a start whose body is not JSON."""
+    if not bad.cut_off:
+        return _error(400, "Invalid JSON content", str(bad), "Newtonsoft.Json.JsonReaderException")
+    sentence, type_name = _CUT_OFF[bad.cut_off]
+    return _error(500, _WENT_WRONG, f"{sentence} Path{str(bad).rpartition(' Path')[2]}", type_name)
 
 
 def _reply(status: int, value: Any, headers: dict[str, str] | None = None) -> WebReply:

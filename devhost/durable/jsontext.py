@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Final
+
+from devhost.lenient import NotLenientJson, read_leniently
+
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+"""Kept: `json.dumps` makes an encoder for every call, which takes longer than the texts here."""
 
 
 class Raw(str):
@@ -16,9 +21,9 @@ class Raw(str):
 def dumps(value: Any) -> str:
     """Compact JSON text. Lone surrogates, which no table can hold, stay escaped; NaN and infinities become strings, as .NET writes them."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _COMPACT.encode(value)
     except ValueError:
-        text = json.dumps(_without_nan(value), ensure_ascii=False, separators=(",", ":"))
+        text = _COMPACT.encode(_without_nan(value))
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -53,7 +58,7 @@ def compact(text: str) -> str:
 
 
 def value_or_text(text: str | None) -> Any:
-    """The JSON value of a stored text; the text itself, without blanks around it, when it is not JSON; None for None."""
+    """The JSON value of a stored text; the text itself, without blanks around it, when it does not begin with one; None for None."""
     if text is None:
         return None
     text = text.strip()
@@ -62,4 +67,8 @@ def value_or_text(text: str | None) -> Any:
     try:
         return json.loads(text)
     except ValueError:
+        pass
+    try:
+        return read_leniently(text, to_the_end=False)
+    except NotLenientJson:
         return text

@@ -15,6 +15,7 @@ from devhost.durable.times import now_ticks, to_round_trip_text, to_ticks
 from devhost.storage.tables import literal
 
 _LARGEST_PAGE: Final = 1000
+_EARLIEST: Final = to_ticks("1601-01-01T00:00:00Z")
 
 
 class Listing:
@@ -76,12 +77,13 @@ def _entity(state: InstanceState, since: int | None, until: int | None, *, with_
         return None
     name, key = split_entity_id(state.instance_id)
     shown: dict[str, Any] = {"entityId": {"name": name, "key": key}, "lastOperationTime": state.updated}
-    return shown | ({"state": value_or_text(found)} if with_state else {})
+    return shown | {"state": value_or_text(found) if with_state else None}
 
 
 def _created(since: int | None, until: int | None) -> list[str]:
-    terms = [f"CreatedTime ge datetime'{to_round_trip_text(since)}'"] if since is not None else []
-    return terms + ([f"CreatedTime le datetime'{to_round_trip_text(until)}'"] if until is not None else [])
+    """Filters by creation; a year that tables do not know asks for nothing."""
+    terms = [f"CreatedTime ge datetime'{to_round_trip_text(since)}'"] if since is not None and since > _EARLIEST else []
+    return terms + ([f"CreatedTime le datetime'{to_round_trip_text(max(until, _EARLIEST))}'"] if until is not None else [])
 
 
 def _with_prefix(prefix: str | None) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 _ESCAPES = {"^": "^^", "/": "^0", "\\": "^1", "#": "^2", "?": "^3"}
 _UNESCAPES = {"^": "^", "0": "/", "1": "\\", "2": "#", "3": "?"}
+_NEVER_IN_IDS = "/\\#?"
 _SHIFT = 0xC0
 MAX_INSTANCE_ID = 256
 
@@ -40,10 +41,17 @@ def instance_id_problem(instance_id: str) -> str | None:
     """Why a client may not start an instance with this id, in upstream's words; None when it may."""
     if instance_id.startswith("@"):
         return "instanceId (Parameter 'Orchestration instance ids must not start with @.')"
-    if any(character in "/\\#?" or _is_control(character) for character in instance_id):
+    if any(character in _NEVER_IN_IDS or _is_control(character) for character in instance_id):
         return "instanceId (Parameter 'Orchestration instance ids must not contain /, \\, #, ?, or control characters.')"
     if len(instance_id) > MAX_INSTANCE_ID:
         return f"instanceId (Parameter 'Instance ID lengths must not exceed {MAX_INSTANCE_ID} characters.')"
+    return None
+
+
+def entity_key_problem(key: str) -> str | None:
+    """Why no operation may be sent to an entity with this key, in upstream's words; None when it may."""
+    if any(character in _NEVER_IN_IDS or _is_control(character) for character in key):
+        return "entityKey (Parameter 'Entity keys must not contain /, \\, #, ?, or control characters.')"
     return None
 
 
@@ -60,9 +68,10 @@ def hub_name(configured: str | None, environment: Mapping[str, str]) -> str:
                 "it must start with a letter, have only letters and digits, and be 3 to 45 characters long."
             )
         return configured
-    site = re.sub(r"[^A-Za-z0-9]", "", environment.get("WEBSITE_SITE_NAME", ""))
+    name = environment.get("WEBSITE_SITE_NAME", "")
+    site = re.sub(r"[^A-Za-z0-9]", "", name)
     if not site:
-        return "TestHubName"
+        return "DefaultTaskHub" if name else "TestHubName"
     site = f"t{site}" if site[0].isdigit() else site
     return (site if len(site) >= 3 else f"{site}Hub")[:45]
 

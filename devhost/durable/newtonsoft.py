@@ -6,16 +6,21 @@ import json
 from typing import Final
 
 from devhost.durable.jsontext import dumps
+from devhost.lenient import DEEPEST, NotLenientJson, read_leniently
 
-_STARTERS: Final = '{["-0123456789tfnNIu/'
+_SHORT: Final = 20_000
 
 
 class BadJson(ValueError):
-    """The body is not JSON; `str()` is the library's sentence."""
+    """The body is not JSON; `str()` is the library's sentence. `cut_off` is `{` or `[` when what it opens has no end."""
+
+    def __init__(self, sentence: str, cut_off: str = "") -> None:
+        super().__init__(sentence)
+        self.cut_off = cut_off
 
 
-def parse_json(body: bytes, *, empty_is_null: bool) -> str | None:
-    """The body as compact JSON text; None for JSON `null`.
+def parse_json(body: bytes, *, empty_is_null: bool, to_the_end: bool = True) -> str | None:
+    """The body as compact JSON text; None for JSON `null`. Unless read `to_the_end`, only its first value counts.
 
     Raises:
         BadJson: not JSON, or nothing at all where something is needed.
@@ -29,21 +34,26 @@ def parse_json(body: bytes, *, empty_is_null: bool) -> str | None:
             return None
         raise BadJson("Error reading JToken from JsonReader. Path '', line 0, position 0.")
     try:
-        value = json.loads(text)
-    except RecursionError:
-        raise BadJson("The reader's MaxDepth has been exceeded. Path '', line 1.") from None
-    except json.JSONDecodeError as error:
-        raise BadJson(_sentence(text, error)) from None
+        value = None if _may_be_deep(text) else json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        value = None
+    if value is None:  # that library's reader goes on where this one gives up, and gives up where this one goes on: 64 levels down
+        try:
+            value = read_leniently(text, to_the_end=to_the_end)
+        except NotLenientJson as problem:
+            raise BadJson(str(problem), problem.cut_off) from None
     return None if value is None else dumps(value)
 
 
-def _sentence(text: str, error: json.JSONDecodeError) -> str:
-    line, position = (error.lineno, error.colno - 1) if error.pos else (0, 0)
-    if error.pos >= len(text):
-        return f"Unexpected end when reading JSON. Path '', line {line}, position {position}."
-    character = text[error.pos]
-    if error.msg.startswith("Extra data"):
-        return f"Additional text encountered after finished reading JSON content: {character}. Path '', line {line}, position {position}."
-    if character in _STARTERS and error.pos == 0:
-        return f"Error parsing JSON. Path '', line {line}, position {position}."
-    return f"Unexpected character encountered while parsing value: {character}. Path '', line {line}, position {position}."
+def _may_be_deep(text: str) -> bool:
+    """Whether a short text is nested too deep. A long one is not looked through, which would hold up everything else in the host."""
+    level = deepest = 0
+    if len(text) > _SHORT or text.count("[") + text.count("{") <= DEEPEST:
+        return False
+    for character in text:
+        if character in "[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif character in "]}":
+            level -= 1
+    return deepest > DEEPEST

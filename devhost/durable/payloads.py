@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from devhost.durable.history import Event, Kind, shown_members
 from devhost.durable.jsontext import dumps, value_or_text
@@ -119,9 +119,9 @@ class Links:
         self._connection = connection
         self._code = f"code={quote(system_key, safe='')}"
 
-    def check_status(self, origin: str, instance_id: str) -> dict[str, str]:
-        """What a start answers: links to the instance, `rewindPostUri` not among them."""
-        links = self._management(origin, quote(instance_id, safe="-._~"), self._hub, self._connection)
+    def check_status(self, origin: str, instance_id: str, hub: str | None = None, connection: str | None = None) -> dict[str, str]:
+        """What a start answers: links to the instance, `rewindPostUri` not among them. Hub and connection are spelled as the request has them."""
+        links = self._management(origin, _url_encoded(instance_id), hub or self._hub, connection or self._connection)
         del links["rewindPostUri"]
         return links | {"id": instance_id}
 
@@ -149,5 +149,10 @@ class Links:
 
     def _management(self, origin: str, instance: str, hub: str, connection: str) -> dict[str, str]:
         base = f"{origin}{WEBHOOK_PATH}/instances/{instance}"
-        ending = f"taskHub={quote(hub, safe='')}&connection={quote(connection, safe='')}&{self._code}"
+        ending = f"taskHub={_url_encoded(hub)}&connection={_url_encoded(connection)}&{self._code}"
         return {"id": instance} | {name: f"{base}{path}?{query}{ending}" for name, path, query in _OPERATIONS}
+
+
+def _url_encoded(text: str) -> str:
+    """As the real host encodes: like a form, so a blank in an id becomes `+`, which a path does not turn back (its links do not work)."""
+    return quote_plus(text, safe="!*()").replace("~", "%7E")

@@ -122,7 +122,9 @@ def _take_over(session: Session, partition: Partition, now: Standing) -> None:
     state.parent, state.custom_status = start.members.get("ParentInstance"), partition.custom_status
     session.quiet, session.open, session.in_flight = frozenset(), set(now.open), 0
     if now.completion is not None:
-        state.status, state.output = now.completion.members["OrchestrationStatus"], now.completion.members.get("Result")
+        state.status = now.completion.members["OrchestrationStatus"]
+        said = [text for text in (now.completion.members.get("Result"), now.reason, state.output) if text is not None]
+        state.output = said[0] if said else None
         state.completed = state.updated = now.completion.timestamp
         return
     state.status = "Suspended" if now.suspended else "Running"

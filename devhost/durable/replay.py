@@ -23,10 +23,11 @@ from devhost.durable.jsontext import dumps, loads
 from devhost.durable.times import TICKS_PER_SECOND, to_round_trip_text, to_text, to_ticks
 
 HTTP_ACTIVITY: Final = "BuiltIn::HttpActivity"
-_STATUS_LIMIT_BYTES: Final = 16 * 1024
+_STATUS_LIMIT_KB: Final = 16
 _LONGEST_RETRY_MILLISECONDS: Final = 6 * 86400 * 1000
 _NAMESPACE: Final = uuid.UUID("9e952959-5e33-4daf-827f-2fa12937b875")
 _NEVER: Final = "0001-01-01T00:00:00"
+_NON_DETERMINISTIC: Final = "DurableTask.Core.Exceptions.NonDeterministicOrchestrationException"
 _REQUEST: Final = "Microsoft.Azure.WebJobs.Extensions.DurableTask.RequestMessage, Microsoft.Azure.WebJobs.Extensions.DurableTask"
 
 CALL_ACTIVITY, CALL_ACTIVITY_RETRY, CALL_SUB, CALL_SUB_RETRY, CONTINUE_AS_NEW, CREATE_TIMER, WAIT_EVENT = range(7)
@@ -120,7 +121,8 @@ class _Replay:
             decision.notes.append(f"error: {problem}")
             if has_retry_in_race(self.answer.actions):
                 decision.notes.append(f"warning: {RETRY_IN_RACE}")
-            self.complete("Failed", f"Non-Deterministic workflow detected: {problem}")
+            text = f"Non-Deterministic workflow detected: {problem}"
+            self.complete("Failed", text, f"Unhandled exception while executing orchestration: {_NON_DETERMINISTIC}: {text}\n\t")
         if self.finished and self.open and decision.completion is None:
             decision.notes.append("user code finished; the instance stays Running, waiting for " + self.open_text())
         self.note_line()
@@ -215,10 +217,8 @@ class _Replay:
             self.fail(self.answer.reason or "", self.answer.details)
         elif self.status_too_big():
             size = len((self.answer.custom_status or "").encode("utf-16-le")) // 1024
-            self.fail(
-                self.failed_text(
-                    f"The UTF-16 size of the JSON-serialized payload must not exceed 16 KB. The current payload size is {size} KB."
-                )
+            self.refuse(
+                f"The UTF-16 size of the JSON-serialized payload must not exceed {_STATUS_LIMIT_KB} KB. The current payload size is {size:,} KB."
             )
         else:
             self.advance()
@@ -231,7 +231,7 @@ class _Replay:
             try:
                 node = self.invoke(action)
             except _Failure as failure:
-                self.fail(self.failed_text(str(failure)))
+                self.refuse(str(failure))
                 return
             self.current = node
             if not node.done:
@@ -246,18 +246,28 @@ class _Replay:
         self.finished = True
         self.failure = (reason, details)
 
+    def refuse(self, text: str) -> None:
+        """Fails because the engine cannot execute the answer. That of an orchestrator that raised is executed without a frame around it."""
+        self.fail(text if self.answer.error else self.failed_text(text))
+
     def failed_text(self, text: str) -> str:
         return f"Orchestrator function '{self.frame.name}' failed: {text}"
 
     def status_too_big(self) -> bool:
+        """Upstream compares whole kilobytes, so that one byte less than 17 KB still passes."""
         status = self.answer.custom_status
-        return status is not None and len(status) * 4 > _STATUS_LIMIT_BYTES and len(status.encode("utf-16-le")) > _STATUS_LIMIT_BYTES
+        if status is None or len(status) * 4 <= _STATUS_LIMIT_KB * 1024:
+            return False
+        return len(status.encode("utf-16-le")) // 1024 > _STATUS_LIMIT_KB
 
     def invoke(self, action: dict[str, Any]) -> _Node:
         number = action.get("actionType")
         if number == CALL_ACTIVITY:
             return self.checked("activity", action) or self.activity(action["functionName"], action.get("input"))
         if number == CREATE_TIMER:
+            over = self.over_limit()
+            if over is not None:
+                return self.rejected(over, "create_timer")
             return self.timer(to_text(to_ticks(action["fireAt"])), cancelled=bool(action.get("isCanceled")))
         if number in (WHEN_ALL, WHEN_ANY):
             return self.compound([self.invoke(child) for child in action["compoundActions"]], every=number == WHEN_ALL)
@@ -273,7 +283,8 @@ class _Replay:
             self.continue_input = _as_json(action.get("input"))
             return _Node(done=True)
         if number == CALL_HTTP:
-            return self.activity(HTTP_ACTIVITY, dumps(action["httpRequest"]))
+            over = self.over_limit()
+            return self.rejected(over, "call_http") if over is not None else self.activity(HTTP_ACTIVITY, dumps(action["httpRequest"]))
         raise _Failure(f"Received an unexpected action type from the out-of-proc function: '${number}'.")
 
     def compound(self, children: list[_Node], *, every: bool) -> _Node:
@@ -309,7 +320,8 @@ class _Replay:
         return node
 
     def sub_orchestration(self, action: dict[str, Any]) -> _Node:
-        instance_id = action.get("instanceId") or f"{self.frame.execution_id}:{self.next_id}"
+        asked = action.get("instanceId") or ""
+        instance_id = asked if asked.strip() else f"{self.frame.execution_id}:{self.next_id}"
         given = _as_json(action.get("input"))
         members = {
             "Name": action["functionName"],
@@ -355,10 +367,19 @@ class _Replay:
                 problem = f"The sub-orchestration id '{instance_id}' is the orchestration's own id or its parent's."
             elif instance_id.startswith("@"):
                 problem = f"The sub-orchestration id '{instance_id}' starts with @."
-        self.actions_made += 1
-        if problem is None and self.actions_made > frame.max_actions:
-            problem = f"More than {frame.max_actions} actions (maxOrchestrationActions) in one execution."
+        problem = problem or self.over_limit()
         return None if problem is None else self.rejected(problem, name)
+
+    def over_limit(self) -> str | None:
+        """Counts an action; upstream's sentence when it is one too many. Attempts after the first are free, as are waits for events."""
+        limit = self.frame.max_actions
+        if self.actions_made >= limit:
+            return (
+                f"Maximum amount of orchestration actions ({limit}) has been reached. "
+                "This value can be configured in host.json file as MaxOrchestrationActions."
+            )
+        self.actions_made += 1
+        return None
 
     def rejected(self, problem: str, name: str) -> _Node:
         self.decision.notes.append(f"error: the call of '{name}' was rejected, so the orchestration waits for ever. {problem}")
@@ -374,6 +395,8 @@ class _Replay:
         refused = self.checked("activity" if is_activity else "orchestrator", action)
         if refused is not None:
             return refused
+        if options["maxNumberOfAttempts"] < 1:
+            return self.rejected("It may be attempted less than once.", action.get("functionName") or "")
 
         def attempt() -> _Node:
             return self.activity(action["functionName"], action.get("input")) if is_activity else self.sub_orchestration(action)
@@ -383,10 +406,9 @@ class _Replay:
     def entity(self, action: dict[str, Any], number: int) -> _Node:
         frame, target = self.frame, action["instanceId"]
         name = target[1:].partition("@")[0].lower()
-        self.actions_made += 1
         signal = number != CALL_ENTITY
-        if name not in frame.known.entities:
-            problem = frame.known.unknown_text("entity", name)
+        problem = frame.known.unknown_text("entity", name) if name not in frame.known.entities else self.over_limit()
+        if problem is not None:
             if signal:
                 raise _Failure(problem)
             return self.rejected(problem, name)

@@ -10,6 +10,7 @@ from devhost.durable.dispatcher import Dispatcher
 from devhost.durable.history import Event, Kind
 from devhost.durable.sessions import Mail, Session
 from devhost.durable.store import HubStore, Partition
+from devhost.durable.times import now_text
 
 
 class Rewinder:
@@ -28,7 +29,11 @@ class Rewinder:
         children = rewound_children(partition.events)
         changed = clear_failures(partition)
         state = state.copy()
-        state.status, state.output, state.completed = "Running", None, None
+        state.status, state.completed, state.updated = (
+            "Running",
+            None,
+            now_text(),
+        )  # the failure's text stays its output, as upstream's does
         await self._dispatcher.settle_row(instance_id)
         await self._store.rewrite(partition, changed)
         for child in children:

@@ -1,4 +1,4 @@
-"""One episode: ask Python, replay, commit, then act.
+"""One episode: sort the mail, have Python asked, commit, then act.
 
 Nothing leaves the host before the history that explains it is committed, and what has to leave can be read off that history again:
 open tasks are dispatched anew after a crash, messages to entities are sent again (and recognised there), a parent finds its child's end.
@@ -7,32 +7,22 @@ The one exception is the first activity of a new instance while many are at work
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Protocol
 
-from devhost.durable.activities import ActivityCall, Arguments
-from devhost.durable.answers import Answer, failed_answer, read_answer
-from devhost.durable.decisions import Decision, Frame, Known, cut_off
-from devhost.durable.episode import RESPONSES, context_json, execution_started, new_execution_id, start_event
+from devhost.durable.activities import ActivityCall
+from devhost.durable.asking import Asker
+from devhost.durable.decisions import Decision, cut_off
+from devhost.durable.episode import RESPONSES, execution_started, new_execution_id, start_event
 from devhost.durable.history import Event, Kind
-from devhost.durable.replay import replay
+from devhost.durable.inbox import accept, changes_nothing
 from devhost.durable.sessions import Mail, Session
-from devhost.durable.settings import DurableSettings
 from devhost.durable.state import InstanceState
 from devhost.durable.store import HubStore, Partition
 from devhost.durable.times import now_text
-from devhost.durable.versions import VersionRejected, version_problem
-from devhost.functions import FunctionMetadata
-from devhost.invocation import Invocation, Invoker
 
 _FIRST_COMMIT_ROWS = 95
-_REPLY_START = '{"$type":"Microsoft.Azure.WebJobs.Extensions.DurableTask.ResponseMessage'
-_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 _TASKS = frozenset({Kind.TaskScheduled, Kind.TimerCreated, Kind.SubOrchestrationInstanceCreated})
 
 
@@ -58,28 +48,11 @@ class Effects(Protocol):
 class Runner:
     """Runs episodes of orchestrations."""
 
-    def __init__(
-        self,
-        *,
-        store: HubStore,
-        settings: DurableSettings,
-        functions: Mapping[str, FunctionMetadata],
-        known: Known,
-        invoker: Invoker,
-        arguments: Arguments,
-        effects: Effects,
-        log: logging.Logger,
-    ) -> None:
+    def __init__(self, *, store: HubStore, asker: Asker, effects: Effects, log: logging.Logger) -> None:
         self._store = store
-        self._settings = settings
-        self._functions = functions
-        """Lower-case durable name → orchestrator."""
-        self._known = known
-        self._invoker = invoker
-        self._arguments = arguments
+        self._asker = asker
         self._effects = effects
         self._log = log
-        self._slots = asyncio.Semaphore(settings.max_orchestrators)
 
     async def episode(self, session: Session, batch: Sequence[Mail], *, may_wait: bool = False) -> None:
         """Runs one episode over a batch of mail. If it `may_wait`, what a new instance begins with is left to the next commit.
@@ -90,7 +63,12 @@ class Runner:
         """
         partition = session.partition
         assert partition is not None
-        fresh, accepted, consumed = self._accept(session, batch)
+        came = accept(session, batch)
+        fresh, accepted, consumed = came.start, came.events, came.consumed
+        if came.is_id_in_use:
+            self._log.warning(
+                "sub-orchestration id '%s' is in use twice at the same time: the second one starts when the first has ended", session.id
+            )
         if fresh is None and not accepted and not session.play:
             if consumed:
                 await self._store.drop_messages(session.id, consumed)
@@ -101,7 +79,7 @@ class Runner:
             new = [Event(Kind.OrchestratorStarted, timestamp=now), start_event(fresh, now), *new]
         elif new:
             new = [Event(Kind.OrchestratorStarted, timestamp=now), *new]
-        if fresh is None and not session.play and self._is_quiet(session, accepted):
+        if fresh is None and not session.play and changes_nothing(session, accepted):
             await self._append(partition, new, consumed)
             answered = {event.task_id for event in accepted}
             session.quiet -= answered
@@ -115,9 +93,7 @@ class Runner:
         if terminated is not None and session.failures:
             decision = cut_off(events, terminated)  # Python's answer would not count, and it gives none
         else:
-            answer = await self._ask(session, state, events)
-            decision = replay(events, answer, self._frame(state, events))
-        self._report(session, state, decision)
+            decision = await self._asker.decide(session, state, events)
         stamp = now_text()
         for event in decision.scheduled:
             event.timestamp = stamp
@@ -129,6 +105,7 @@ class Runner:
             await self._continue_as_new(session, state, fresh, new, decision, batch, consumed)
             return
         waits = may_wait and _can_wait(partition, fresh, decision, consumed)
+        _set_status(session, partition, decision, state.execution_id, is_new=fresh is not None)
         await self._keep(partition, fresh, new, decision, consumed, waits=waits)
         for event in partition.events:
             event.played = event.played or event.is_message
@@ -163,100 +140,6 @@ class Runner:
         assert session.partition is not None
         await self._generation(session, session.state, completion.members.get("Result"), [], [])
 
-    # ---- what came
-
-    def _accept(self, session: Session, batch: Sequence[Mail]) -> tuple[InstanceState | None, list[Event], list[str]]:
-        """Sorts a batch: the execution to start if one is, the events for the current execution, and the rows to delete."""
-        partition = session.partition
-        assert partition is not None
-        fresh: InstanceState | None = None
-        events: list[Event] = []
-        consumed: list[str] = []
-        open_tasks = set(session.open)
-        live = bool(partition.events) and partition.execution_id == session.state.execution_id and not session.state.is_terminal
-        for mail in batch:
-            if mail.row is not None:
-                consumed.append(mail.row)
-            if mail.start is not None:
-                if live or fresh is not None:
-                    self._log.warning(
-                        "sub-orchestration id '%s' is in use twice at the same time: the second one starts when the first has ended",
-                        session.id,
-                    )
-                    session.parked.append(mail)
-                else:
-                    fresh = mail.start
-            elif mail.event is not None and (live or fresh is not None):
-                current = fresh.execution_id if fresh is not None else partition.execution_id
-                if mail.execution_id not in (None, current):
-                    continue
-                if mail.event.kind in RESPONSES:
-                    if mail.event.task_id not in open_tasks:
-                        continue
-                    open_tasks.discard(mail.event.task_id)
-                elif _is_repeated_reply(mail.event, chain(partition.events, events)):
-                    continue
-                events.append(mail.event)
-        return fresh, events, consumed
-
-    def _is_quiet(self, session: Session, accepted: Sequence[Event]) -> bool:
-        if not session.quiet or session.state.status == "Suspended":
-            return False
-        answered = set()
-        for event in accepted:
-            if event.kind not in (Kind.TaskCompleted, Kind.SubOrchestrationInstanceCompleted) or event.task_id not in session.quiet:
-                return False
-            answered.add(event.task_id)
-        return len(answered) == len(accepted) and len(answered) < len(session.quiet)
-
-    # ---- asking
-
-    def _frame(self, state: InstanceState, events: Sequence[Event]) -> Frame:
-        parent = execution_started(events).members.get("ParentInstance")
-        return Frame(
-            instance_id=state.instance_id,
-            execution_id=state.execution_id,
-            name=state.name,
-            parent_id=parent["OrchestrationInstance"]["InstanceId"] if parent else None,
-            known=self._known,
-            max_actions=self._settings.max_actions,
-            default_version=self._settings.default_version,
-            store_inputs=self._settings.store_inputs,
-        )
-
-    async def _ask(self, session: Session, state: InstanceState, events: Sequence[Event]) -> Answer:
-        function = self._functions.get(state.name.lower())
-        if function is None:
-            return failed_answer(state.name, self._known.unknown_text("orchestrator", state.name))
-        problem = version_problem(self._settings, state.version)
-        if problem is not None and self._settings.version_failure == "Reject":
-            raise VersionRejected(problem)
-        if problem is not None:
-            return failed_answer(state.name, f"VersionMismatch: {problem}")
-        context = context_json(events, state, self._settings)
-        invocation = Invocation(
-            function=function.name,
-            arguments=self._arguments(function, context),
-            invocation_id=str(uuid.uuid4()),
-            instance_id=state.instance_id,
-            lost_a_worker=session.lost_a_worker,
-        )
-        async with self._slots:
-            began = time.monotonic()
-            result = await self._invoker.invoke(invocation)
-            session.python_seconds = time.monotonic() - began
-        return read_answer(state.name, result)
-
-    def _report(self, session: Session, state: InstanceState, decision: Decision) -> None:
-        """Logs what an author would want to know, once for each execution: every episode decides it anew."""
-        for note in decision.notes:
-            if (state.execution_id, note) in session.reported:
-                continue
-            session.reported.add((state.execution_id, note))
-            word, _, text = note.partition(": ")
-            level = _LEVELS.get(word)
-            self._log.log(level or logging.INFO, "%s (%s): %s", state.instance_id, state.name, text if level else note)
-
     # ---- committing
 
     async def _append(self, partition: Partition, new: list[Event], consumed: Sequence[str]) -> None:
@@ -275,10 +158,6 @@ class Runner:
         waits: bool,
     ) -> None:
         """Adds an episode to the history: in storage, or in memory until the next commit."""
-        if decision.custom_status is not None:
-            partition.custom_status = decision.custom_status
-        elif fresh is not None:
-            partition.custom_status = "null"
         if waits and fresh is not None:
             partition.execution_id = fresh.execution_id
             partition.events = [*new, *decision.scheduled, Event(Kind.OrchestratorCompleted)]
@@ -315,8 +194,7 @@ class Runner:
     ) -> None:
         partition = session.partition
         assert partition is not None
-        if decision.custom_status is not None:
-            partition.custom_status = decision.custom_status
+        _set_status(session, partition, decision, state.execution_id, is_new=fresh is not None)
         session.state = state
         if partition.is_ahead:
             await self._store.commit(partition, [])
@@ -341,7 +219,7 @@ class Runner:
         now = now_text()
         state.execution_id = new_execution_id()
         state.input, state.generation, state.created, state.updated = new_input, None, now, now
-        state.status, state.output = "Running", None
+        state.status = "Running"
         state.custom_status = partition.custom_status
         events = [
             Event(Kind.OrchestratorStarted, timestamp=now),
@@ -391,14 +269,6 @@ def _can_wait(partition: Partition, fresh: InstanceState | None, decision: Decis
     return is_new and [event.kind for event in decision.scheduled] == [Kind.TaskScheduled]
 
 
-def _is_repeated_reply(event: Event, events: Iterable[Event]) -> bool:
-    """Whether an entity's reply is here already: after a crash or a lost answer of storage the entity sends its last replies again."""
-    if event.kind is not Kind.EventRaised or not str(event.members.get("Input")).startswith(_REPLY_START):
-        return False
-    name = event.members["Name"]
-    return any(other.kind is Kind.EventRaised and other.members["Name"] == name for other in events)
-
-
 def _mark_generation_played(events: Sequence[Event]) -> None:
     """After continue-as-new the history begins closed; upstream marks that first `OrchestratorCompleted` as played."""
     if execution_started(events).members.get("Generation") is not None:
@@ -410,13 +280,25 @@ def _mark_generation_played(events: Sequence[Event]) -> None:
             return
 
 
+def _set_status(session: Session, partition: Partition, decision: Decision, execution_id: str, *, is_new: bool) -> None:
+    """The custom status is what the last answer said; one that says none any more has taken it back. What an earlier generation said stays until
+    this one says something.
+    """
+    if decision.custom_status is not None:
+        partition.custom_status, session.status_of = decision.custom_status, execution_id
+    elif is_new or session.status_of == execution_id:
+        partition.custom_status = "null"
+
+
 def _apply(state: InstanceState, decision: Decision, partition: Partition, stamp: str) -> None:
+    """Brings the status up to date. An end without a result leaves a suspend reason where it was: upstream merges its row, and sends no nulls."""
     state.updated = stamp
     state.custom_status = partition.custom_status
     completion = decision.completion
     if completion is not None:
         state.status = completion.members["OrchestrationStatus"]
-        state.output = completion.members.get("Result")
+        if (result := completion.members.get("Result")) is not None:
+            state.output = result
         state.completed = stamp
         return
     state.status = "Suspended" if decision.suspended else "Running"

@@ -46,6 +46,8 @@ class Session:
     """Whether Python has to be asked although no mail has come."""
     row_is_pending: bool = True
     """Whether the written row may still say Pending, which is how a start is remembered."""
+    status_of: str = ""
+    """The execution that has set a custom status, as far as this host has seen."""
     open: set[int] = field(default_factory=set)
     """Sequence numbers whose answer is still to come; a second answer is dropped."""
     in_flight: int = 0

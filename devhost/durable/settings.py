@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,8 @@ class DurableSettings:
     long_timer_leg_seconds: float = 3 * DAY
     longest_timer_seconds: float = 6 * DAY
     """Above this the SDK waits in legs. Upstream's storage provider fixes both; no setting changes them."""
+    warnings: tuple[str, ...] = ()
+    """What the section asks for and nobody does, a sentence each."""
 
     @property
     def connection_setting(self) -> str:
@@ -65,7 +67,7 @@ class DurableSettings:
             "WEBSITE_SKU"
         ) == "Dynamic"
         version = section.text("defaultVersion", "")
-        _check_visibility(storage)
+        _check_queues(storage)
         return cls(
             hub=hub_name(section.text("hubName", "") or None, environment),
             connection_name=storage.text("connectionName", "") or storage.text("connectionStringName", "") or "Storage",
@@ -84,10 +86,23 @@ class DurableSettings:
                 "versionMatchStrategy", "CurrentOrOlder" if version else "None", ("None", "Strict", "CurrentOrOlder")
             ),
             version_failure=section.one_of("versionFailureStrategy", "Reject", ("Reject", "Fail")),
+            warnings=tuple(_warnings(section)),
         )
 
 
-def _check_visibility(storage: _Section) -> None:
+def _warnings(section: _Section) -> Iterator[str]:
+    if section.flag("extendedSessionsEnabled", default=False):
+        yield "host.json: extensions.durableTask.extendedSessionsEnabled is for .NET functions only; it counts as false, as on the real host."
+
+
+def _check_queues(storage: _Section) -> None:
+    """Refuses what upstream refuses to start with, although there are no queues here."""
+    storage.positive("controlQueueBatchSize", 32)
+    for name, largest in (("partitionCount", 16), ("controlQueueBufferThreshold", 1000)):
+        if storage.positive(name, 1) > largest:
+            raise BadSetting(f"host.json: extensions.durableTask.storageProvider.{name} must be between 1 and {largest}.")
+    if storage.duration("maxQueuePollingInterval", 30) <= 0:
+        raise BadSetting("host.json: extensions.durableTask.storageProvider.maxQueuePollingInterval must be longer than nothing.")
     seconds = storage.duration("controlQueueVisibilityTimeout", 300)
     if not 60 <= seconds <= 3600:
         raise BadSetting(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 TICKS_PER_SECOND = 10_000_000
 
@@ -22,14 +23,19 @@ def now_text() -> str:
 def to_text(ticks: int) -> str:
     """ISO 8601 UTC with `Z`; trailing zeros of the fraction are left out."""
     seconds, fraction = divmod(ticks, TICKS_PER_SECOND)
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{fraction:07d}".rstrip("0").rstrip(".") + "Z"
+    return f"{_whole(seconds)}.{fraction:07d}".rstrip("0").rstrip(".") + "Z"
 
 
 def to_round_trip_text(ticks: int) -> str:
     """ISO 8601 UTC with `Z` and always seven digits."""
     seconds, fraction = divmod(ticks, TICKS_PER_SECOND)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{fraction:07d}Z"
+    return f"{_whole(seconds)}.{fraction:07d}Z"
+
+
+@lru_cache(maxsize=4)
+def _whole(seconds: int) -> str:
+    """An instant without its fraction; thousands in a row are of the same second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def to_ticks(text: str) -> int:
@@ -55,7 +61,7 @@ def to_ticks(text: str) -> int:
 
 def whole_seconds(text: str) -> str:
     """The instant cut to seconds, as status replies print it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(to_ticks(text) // TICKS_PER_SECOND))
+    return _whole(to_ticks(text) // TICKS_PER_SECOND) + "Z"
 
 
 def local_text(text: str) -> str:

@@ -140,7 +140,7 @@ def status_problems(state: InstanceState, partition: Partition, *, settled: bool
         yield f"the row says {state.status}, but the history goes on"
     elif state.is_terminal and completion is not None:
         status, result = completion.members["OrchestrationStatus"], completion.members.get("Result")
-        if (state.status, state.output) != (status, result):
+        if state.status != status or result not in (state.output, None):  # an end without a result leaves what the row said before
             yield f"the row says {state.status} with {_short(state.output)}, the history {status} with {_short(result)}"
     elif settled and ended and completion is not None:
         yield f"the row says {state.status}, but the history has ended: {completion.members['OrchestrationStatus']}"

@@ -9,7 +9,8 @@ import platform
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from devhost.executor import PROGRAMMATIC, FunctionExecutor
@@ -20,6 +21,9 @@ from devhost.http.router import route_text
 from devhost.invocation import Datum, HttpRequestData, Invocation, JsonText, WorkerLost
 from devhost.keys import Keys, new_key
 from devhost.settings import HostSettings
+
+if TYPE_CHECKING:
+    from devhost.http.streaming import StreamedCalls
 
 VERSION = "4.1037.0"
 
@@ -50,14 +54,16 @@ class AdminApi:
         authorization: Authorization,
         keys: Keys,
         problems: Callable[[], list[str]],
+        streams: StreamedCalls | None,
     ) -> None:
-        """`problems` gives what is wrong with the host at the moment, a sentence each."""
+        """`problems` gives what is wrong with the host at the moment, a sentence each; `streams` makes the calls of streamed functions."""
         self._settings = settings
         self._functions = {function.name.lower(): function for function in functions}
         self._executor = executor
         self._authorization = authorization
         self._keys = keys
         self._problems = problems
+        self._streams = streams
         self._started = time.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -181,6 +187,10 @@ class AdminApi:
             return Reply(status=400)
         given = body.get("input") if isinstance(body, dict) else None
         text = given if isinstance(given, str) else "" if given is None else json.dumps(given)
+        if function.is_streamed and self._streams is not None:
+            headers = {"content-type": "application/json", "content-length": str(len(text.encode()))}
+            self._streams.start(replace(request, headers=headers, body=text.encode(), is_chunked=False, hung_up=None), function)
+            return Reply(status=202)
         value = manual_value(function, text, f"http://{request.host}")
         metadata: Mapping[str, str] = {"QueueTrigger": text} if function.kind == "queueTrigger" else {}
         invocation = Invocation(

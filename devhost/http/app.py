@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from devhost.executor import PROGRAMMATIC, FunctionExecutor
 from devhost.http.admin import AdminApi
 from devhost.http.auth import Authorization
 from devhost.http.cors import CorsPolicy
+from devhost.http.head import PATH_SAFE
 from devhost.http.message import Reply, Request
 from devhost.http.query import read_query
 from devhost.http.replies import function_reply
@@ -17,12 +20,13 @@ from devhost.http.router import RouteMatch, Router
 from devhost.invocation import HttpRequestData, Invocation, WorkerLost
 from devhost.web import WebReply, WebRequest
 
+if TYPE_CHECKING:
+    from devhost.http.streaming import StreamedCalls
+
 WebHook = Callable[[WebRequest], Awaitable[WebReply]]
 
 _WEB_HOOKS = "/runtime/webhooks"
 _WEB_HOOK_METHODS = {"GET", "POST", "PUT", "DELETE", "OPTIONS"}
-# What a path may hold unescaped in a URL the host builds
-_PATH_SAFE = "/!$&'()*+,;=:@-._~"
 _HOME = b"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>devhost</title></head>
 <body style="font-family: system-ui; margin: 4rem auto; max-width: 40rem">
@@ -44,13 +48,16 @@ class WebApp:
         admin: AdminApi,
         custom_headers: Mapping[str, str],
         cors: CorsPolicy,
+        streams: StreamedCalls | None,
     ) -> None:
+        """`streams` makes the calls of streamed functions; None when the app has none."""
         self._router = router
         self._executor = executor
         self._authorization = authorization
         self._admin = admin
         self._custom_headers = dict(custom_headers)
         self._cors = cors
+        self._streams = streams
         self._web_hooks: dict[str, tuple[WebHook, str]] = {}
 
     def add_web_hook(self, extension: str, handler: WebHook, *, system_key: str) -> None:
@@ -58,21 +65,31 @@ class WebApp:
         self._web_hooks[extension.lower()] = (handler, system_key)
 
     async def handle(self, request: Request) -> Reply:
+        """Answers a request, whose body may still be unread.
+
+        Raises:
+            BadHead: the body is too long or malformed.
+            ConnectionResetError: the client has hung up.
+        """
         reply = self._cors.apply(request, self._cors.preflight(request) or await self._answer(request))
         if self._custom_headers:
             own = {name.lower() for name in self._custom_headers}
             headers = [(name, value) for name, value in reply.headers if name.lower() not in own]
             headers += self._custom_headers.items()
-            reply = Reply(status=reply.status, headers=headers, body=reply.body, is_streamed=reply.is_streamed, close=reply.close)
+            reply = replace(reply, headers=headers)
         return reply
 
     async def _answer(self, request: Request) -> Reply:
         lower = request.path.lower()
-        if lower == "/admin" or lower.startswith("/admin/"):
+        is_admin = lower == "/admin" or lower.startswith("/admin/")
+        is_web_hook = lower.startswith(_WEB_HOOKS + "/")
+        match = None if is_admin or is_web_hook else self._router.match(request.method, request.path)
+        if match is None or not match.route.function.is_streamed:
+            request = await request.whole()
+        if is_admin:
             return await self._admin.handle(request)
-        if lower.startswith(_WEB_HOOKS + "/"):
+        if is_web_hook:
             return await self._call_web_hook(request)
-        match = self._router.match(request.method, request.path)
         if match is not None:
             return await self._call_function(request, match)
         if request.path == "/":
@@ -85,6 +102,8 @@ class WebApp:
             return Reply(status=404)
         if refusal := self._authorization.refuse_function(request, function.name, match.route.auth_level):
             return refusal
+        if function.is_streamed and self._streams is not None:
+            return await self._streams.answer(request, function, match.values)
         invocation = Invocation(
             function=function.name,
             arguments={str(function.trigger["name"]): request_data(request, match.values)},
@@ -138,9 +157,9 @@ def encode_path(path: str) -> str:
     parts = []
     position = 0
     while (percent := path.find("%", position)) >= 0:
-        parts.append(quote(path[position:percent], safe=_PATH_SAFE))
+        parts.append(quote(path[position:percent], safe=PATH_SAFE))
         escape = path[percent : percent + 3]
         is_escape = len(escape) == 3 and all(c in "0123456789abcdefABCDEF" for c in escape[1:])
         parts.append(escape if is_escape else "%25")
         position = percent + (3 if is_escape else 1)
-    return "".join([*parts, quote(path[position:], safe=_PATH_SAFE)])
+    return "".join([*parts, quote(path[position:], safe=PATH_SAFE)])

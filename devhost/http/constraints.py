@@ -9,7 +9,8 @@ from datetime import datetime
 
 Constraint = Callable[[str], bool]
 
-_NUMBER = re.compile(r"\s*[+-]?(\d[\d,]*\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_NUMBER = re.compile(r"\s*[+-]?(\d[\d,]*\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_NO_NUMBER = re.compile(r"\s*(nan|[+-]?(infinity|\u221e))\s*", re.IGNORECASE)
 _DATE_FORMATS = (
     "%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p", "%Y/%m/%d", "%d %B %Y", "%d %b %Y",
     "%B %d, %Y", "%b %d, %Y",
@@ -104,8 +105,8 @@ _PLAIN: dict[str, Constraint] = {
     "alpha": lambda value: re.fullmatch(r"[a-zA-Z]*", value) is not None,
     "datetime": _is_datetime,
     "decimal": lambda value: _NUMBER.fullmatch(value) is not None and "e" not in value.lower(),
-    "double": lambda value: _NUMBER.fullmatch(value) is not None,
-    "float": lambda value: _NUMBER.fullmatch(value) is not None,
+    "double": lambda value: _NUMBER.fullmatch(value) is not None or _NO_NUMBER.fullmatch(value) is not None,
+    "float": lambda value: _NUMBER.fullmatch(value) is not None or _NO_NUMBER.fullmatch(value) is not None,
     "required": lambda value: value != "",
     "file": lambda value: "." in value.rpartition("/")[2].rstrip("."),
     "nonfile": lambda value: "." not in value.rpartition("/")[2].rstrip("."),

@@ -10,6 +10,8 @@ from devhost.http.message import Request
 MAX_REQUEST_LINE = 8192
 MAX_HEADERS_SIZE = 32768
 MAX_HEADER_COUNT = 100
+PATH_SAFE = "/!$&'()*+,;=:@-._~"
+"""What a path may hold unescaped in a URL."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ESCAPE = re.compile(r"(?:%[0-9A-Fa-f]{2})+")

@@ -10,14 +10,21 @@ import math
 from decimal import Decimal
 from typing import Any
 
+from devhost.lenient import read_leniently
+
 
 def parse(text: str) -> Any:
-    """The value in a JSON text; floats keep their kind.
+    """The value in a JSON text, read as leniently as the real host's library does; floats keep their kind, nothing at all is null.
 
     Raises:
         ValueError: it is not JSON.
     """
-    return json.loads(text)
+    if not text.strip():
+        return None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return read_leniently(text, to_the_end=True)
 
 
 def as_text(value: Any) -> str:

@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+
+class RequestBody(Protocol):
+    """A body that has not been read."""
+
+    async def read(self) -> bytes: ...
+
+    def pieces(self) -> AsyncGenerator[bytes, None]: ...
+
+
+class ReplyStream(Protocol):
+    """A body that is still being made; it raises when it breaks off."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """Nobody will read on. May be called at any time, also after the end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +45,23 @@ class Request:
     body: bytes = b""
     is_chunked: bool = False
     version: str = "1.1"
+    unread: RequestBody | None = None
+    """The body, when it has not been read into `body`."""
+    hung_up: asyncio.Event | None = None
+    """Set when the client has gone away, or sends nothing more; None where nobody would know."""
 
     @property
     def host(self) -> str:
         return self.headers.get("host", "")
+
+    async def whole(self) -> Request:
+        """The request with its body.
+
+        Raises:
+            BadHead: the body is too long or malformed.
+            ConnectionResetError: the client hung up in the middle of it.
+        """
+        return self if self.unread is None else replace(self, body=await self.unread.read(), unread=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +73,8 @@ class Reply:
     body: bytes = b""
     is_streamed: bool = False
     close: bool = False
+    stream: ReplyStream | None = None
+    """The body as it is made, in place of `body`; it is closed when the client hangs up, and when it raises the connection is cut."""
 
 
 Handler = Callable[[Request], Awaitable[Reply]]

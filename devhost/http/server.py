@@ -11,24 +11,26 @@ import contextlib
 import logging
 import socket
 import time
+from dataclasses import replace
 from email.utils import formatdate
 from functools import lru_cache
 
-from devhost.http.head import MAX_HEADERS_SIZE, MAX_REQUEST_LINE, BadHead, read_head
+from devhost.http.head import BadHead, read_head
+from devhost.http.incoming import Body, Incoming
 from devhost.http.message import PHRASES, Handler, Reply, Request
-
-MAX_BODY = 104_857_600
 
 _log = logging.getLogger("Host.Http")
 _READ_AHEAD = 1 << 20
-_MAX_CHUNK_LINE = 1024
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class HttpServer:
     """Listens on one loopback port and hands each request to `handler`."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, *, leaves_bodies_unread: bool = False) -> None:
+        """`leaves_bodies_unread`: the handler reads them itself, by `Request.whole` or piece by piece."""
         self.handler = handler
+        self.leaves_bodies_unread = leaves_bodies_unread
         self.connections: set[_Connection] = set()
         self.is_stopping = False
         self._all_closed = asyncio.Event()
@@ -83,16 +85,16 @@ class HttpServer:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: requests one after the other, each read whole before it is handled."""
+    """One connection: requests one after the other."""
 
     def __init__(self, server: HttpServer) -> None:
         self._server = server
-        self._buffer = bytearray()
-        self._arrived = asyncio.Event()
+        self._incoming = Incoming(self._resume)
         self._drained = asyncio.Event()
         self._drained.set()
-        self._is_eof = False
         self._is_busy = False
+        self._is_sending = False
+        """Whether a reply is being sent as it is made, which is to end with the client's interest in it."""
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -103,22 +105,24 @@ class _Connection(asyncio.Protocol):
         self._task = asyncio.get_running_loop().create_task(self._serve(transport))
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        self._arrived.set()
-        if self._is_busy and len(self._buffer) > _READ_AHEAD and self._transport is not None:
+        self._incoming.feed(data)
+        if self._is_busy and len(self._incoming) > _READ_AHEAD and self._transport is not None:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        self._is_eof = True
-        self._arrived.set()
+        self._end()
         return True  # a client may close its half and still want the answer
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self._is_eof = True
-        self._arrived.set()
         self._drained.set()
         self._server.closed(self)
+        self._end()
         if self._task is not None and not self._is_busy:
+            self._task.cancel()
+
+    def _end(self) -> None:
+        self._incoming.end()
+        if self._is_sending and self._task is not None:
             self._task.cancel()
 
     def pause_writing(self) -> None:
@@ -126,6 +130,10 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._drained.set()
+
+    def _resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def close_when_idle(self) -> None:
         if not self._is_busy and self._transport is not None:
@@ -149,126 +157,55 @@ class _Connection(asyncio.Protocol):
     async def _serve_one(self, transport: asyncio.Transport) -> bool:
         """Reads and answers one request; False when the connection is to be closed."""
         request: Request | None = None
+        body: Body | None = None
         try:
-            head = await self._read_head()
+            head = await self._incoming.head()
             if head is None:
                 return False
             self._is_busy = True
             request = read_head(head)
-            request = await self._with_body(transport, request)
-        except BadHead as bad:
-            reply = Reply(status=bad.status, close=True)
-            keep = False
-        else:
-            if request is None:
-                return False
+            body = Body.of(request, self._incoming, lambda: transport.write(_CONTINUE))
+            request = replace(request, unread=None if body.is_finished else body, hung_up=self._incoming.ended)
+            if not self._server.leaves_bodies_unread:
+                request = await request.whole()
             reply = await self._handle(request)
             keep = _keeps_alive(request) and not reply.close and not self._server.is_stopping
-        keep = write_reply(transport, request, reply, keep=keep)
+        except BadHead as bad:
+            reply, keep, body = Reply(status=bad.status, close=True), False, None
+        keep = await self._send(transport, request, reply, keep=keep)
+        if body is not None:
+            keep = await body.drain() and keep
         self._is_busy = False
         await self._drained.wait()
-        if not transport.is_closing():
-            transport.resume_reading()
+        if keep:
+            self._resume()
         return keep
 
     async def _handle(self, request: Request) -> Reply:
         try:
             return await self._server.handler(request)
+        except (BadHead, ConnectionError):
+            raise
         except Exception:  # noqa: BLE001 - whatever a handler raises, the client gets an answer
             _log.exception("%s %s could not be answered", request.method, request.raw_path)
             return Reply(status=500)
 
-    async def _more(self) -> bool:
-        """Waits for further bytes; False when there will be none."""
-        if self._is_eof:
+    async def _send(self, transport: asyncio.Transport, request: Request | None, reply: Reply, *, keep: bool) -> bool:
+        if reply.stream is None:
+            return write_reply(transport, request, reply, keep=keep)
+        self._is_sending = True
+        try:
+            if self._incoming.ended.is_set():
+                raise ConnectionResetError("the client hung up before the reply began")
+            self._resume()  # or it would not be heard that the client hangs up
+            return await write_stream(transport, request, reply, self._drained, keep=keep)
+        except Exception as error:  # noqa: BLE001 - whatever breaks a reply off, its client must not take it for whole
+            _log.info("The reply to %s breaks off: %s", request.raw_path if request else "", error)
+            transport.abort()
             return False
-        self._arrived.clear()
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-        await self._arrived.wait()
-        return True
-
-    async def _read_head(self) -> bytes | None:
-        start = 0
-        while True:
-            while self._buffer.startswith(b"\r\n"):
-                del self._buffer[:2]
-            end = self._buffer.find(b"\r\n\r\n", max(0, start - 3))
-            if end >= 0:
-                head = bytes(self._buffer[:end])
-                del self._buffer[: end + 4]
-                return head
-            start = len(self._buffer)
-            line_end = self._buffer.find(b"\r\n", 0, MAX_REQUEST_LINE + 2)
-            if line_end < 0 and start > MAX_REQUEST_LINE:
-                raise BadHead(414)
-            if line_end >= 0 and start - line_end - 2 > MAX_HEADERS_SIZE:
-                raise BadHead(431)
-            if not await self._more():
-                if self._buffer:
-                    raise BadHead(400)
-                return None
-
-    async def _with_body(self, transport: asyncio.Transport, request: Request) -> Request | None:
-        length_text = request.headers.get("content-length")
-        if length_text is not None and not (length_text.isascii() and length_text.isdigit()):
-            raise BadHead(400)
-        length = int(length_text or 0)
-        if not request.is_chunked and not length:
-            return request
-        if not request.is_chunked and length > MAX_BODY:
-            raise BadHead(500)
-        if request.headers.get("expect", "").lower() == "100-continue":
-            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = await self._read_chunks() if request.is_chunked else await self._read_bytes(length)
-        if body is None:
-            return None
-        return Request(
-            method=request.method, path=request.path, raw_path=request.raw_path, query=request.query, has_query=request.has_query,
-            headers=request.headers, body=body, is_chunked=request.is_chunked, version=request.version,
-        )  # fmt: skip
-
-    async def _read_bytes(self, length: int) -> bytes | None:
-        while len(self._buffer) < length:
-            if not await self._more():
-                return None
-        body = bytes(self._buffer[:length])
-        del self._buffer[:length]
-        return body
-
-    async def _read_chunks(self) -> bytes | None:
-        body = bytearray()
-        while True:
-            line = await self._read_line()
-            if line is None:
-                return None
-            size_text = line.partition(b";")[0].strip()
-            try:
-                size = int(size_text, 16)
-            except ValueError:
-                raise BadHead(400) from None
-            if size < 0 or len(body) + size > MAX_BODY:
-                raise BadHead(500)
-            if not size:
-                while line := await self._read_line():  # trailers
-                    pass
-                return bytes(body)
-            chunk = await self._read_bytes(size + 2)
-            if chunk is None:
-                return None
-            if not chunk.endswith(b"\r\n"):
-                raise BadHead(400)
-            body += chunk[:-2]
-
-    async def _read_line(self) -> bytes | None:
-        while (end := self._buffer.find(b"\r\n")) < 0:
-            if len(self._buffer) > _MAX_CHUNK_LINE:
-                raise BadHead(400)
-            if not await self._more():
-                return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 2]
-        return line
+        finally:
+            self._is_sending = False
+            await reply.stream.aclose()
 
 
 def _keeps_alive(request: Request) -> bool:
@@ -287,31 +224,66 @@ def _date_of(second: int) -> str:
 
 def write_reply(transport: asyncio.Transport, request: Request | None, reply: Reply, *, keep: bool) -> bool:
     """Sends a reply in the real server's framing and returns whether the connection can be used again."""
-    keep = keep and not reply.close
-    names = {name.lower() for name, _ in reply.headers}
-    lines = [f"HTTP/1.1 {reply.status} {PHRASES.get(reply.status, '')}"]
-    lines += [f"{name}: {value}" for name, value in reply.headers]
     is_head = request is not None and request.method.upper() == "HEAD"
-    body = b"" if is_head or reply.status in (204, 205, 304) or reply.status < 200 else reply.body
+    has_no_body = is_head or reply.status in (204, 205, 304) or reply.status < 200
+    body = b"" if has_no_body else reply.body
     own_length = next((int(value) for name, value in reply.headers if name.lower() == "content-length"), None)
+    framing: tuple[str, ...] = ()
     chunked = False
     if own_length is not None:
         keep = keep and (own_length == len(body) or is_head)
     elif is_head or reply.status in (204, 304) or reply.status < 200:
         pass
     elif body and reply.is_streamed:
-        if request is not None and request.version == "1.1":
-            lines.append("Transfer-Encoding: chunked")
-            chunked = True
+        chunked = request is not None and request.version == "1.1"
+        framing = (_CHUNKED,) if chunked else ()
     else:
-        lines.append(f"Content-Length: {len(body)}")
+        framing = (f"Content-Length: {len(body)}",)
+    keep = keep and not reply.close
+    head = _head(reply, framing, keep=keep)
+    transport.write(b"".join((head, _chunk(body), _LAST_CHUNK) if chunked else (head, body)))
+    return keep
+
+
+async def write_stream(
+    transport: asyncio.Transport, request: Request | None, reply: Reply, drained: asyncio.Event, *, keep: bool
+) -> bool:  # fmt: skip
+    """Sends a reply whose body is still being made, each piece at once and no faster than the client takes them.
+
+    Raises:
+        ConnectionResetError: the client is gone.
+        Exception: what the stream raises.
+    """
+    assert reply.stream is not None
+    has_length = any(name.lower() == "content-length" for name, _ in reply.headers)
+    chunked = not has_length and request is not None and request.version == "1.1"
+    keep = keep and not reply.close and (has_length or chunked)
+    transport.write(_head(reply, (_CHUNKED,) if chunked else (), keep=keep))
+    async for piece in reply.stream:
+        if transport.is_closing():
+            raise ConnectionResetError("the client hung up")
+        transport.write(_chunk(piece) if chunked else piece)
+        await drained.wait()
+    if chunked:
+        transport.write(_LAST_CHUNK)
+    return keep
+
+
+_CHUNKED = "Transfer-Encoding: chunked"
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+def _chunk(content: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+def _head(reply: Reply, framing: tuple[str, ...], *, keep: bool) -> bytes:
+    names = {name.lower() for name, _ in reply.headers}
+    lines = [f"HTTP/1.1 {reply.status} {PHRASES.get(reply.status, '')}", *(f"{name}: {value}" for name, value in reply.headers), *framing]
     if not keep and "connection" not in names:
         lines.append("Connection: close")
     if "date" not in names:
         lines.append(f"Date: {http_date()}")
     if "server" not in names:
         lines.append("Server: Kestrel")
-    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-    parts = (head, b"%x\r\n" % len(body), body, b"\r\n0\r\n\r\n") if chunked else (head, body)
-    transport.write(b"".join(parts))
-    return keep
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

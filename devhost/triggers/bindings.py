@@ -29,7 +29,7 @@ class BlobInput:
             raise BindingError(f"blob {container}/{name} could not be read: {error}") from None
         if answer is None:
             return None
-        return answer.body.decode("utf-8", "replace") if str(binding.get("dataType", "")).lower() == "string" else answer.body
+        return as_declared(answer.body, binding)
 
 
 class BlobOutput:
@@ -78,6 +78,14 @@ def blob_path(host: TriggerHost, binding: Mapping[str, Any], invocation: Invocat
     if not slash or not name:
         raise BindingError(f"{place}: its path {path!r} is not container/blob")
     return container, name
+
+
+def as_declared(content: str | bytes, binding: Mapping[str, Any]) -> str | bytes:
+    """Text or bytes, whichever the binding's `dataType` asks for; as it is when it asks for nothing."""
+    wanted = str(binding.get("dataType", "")).lower()
+    if wanted == "string" and isinstance(content, bytes):
+        return content.decode("utf-8", "replace")
+    return content.encode() if wanted == "binary" and isinstance(content, str) else content
 
 
 def queue_texts(value: Datum | list[Datum], binding: Mapping[str, Any]) -> list[str | bytes]:

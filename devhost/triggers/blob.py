@@ -23,7 +23,7 @@ from devhost.storage.errors import StorageError, StorageUnavailable
 from devhost.storage.http import Answer
 from devhost.storage.queues import QueueMessage
 from devhost.triggers.base import TriggerHost
-from devhost.triggers.bindings import decode_message, encode_message
+from devhost.triggers.bindings import as_declared, decode_message, encode_message
 from devhost.triggers.listener_lock import HOSTS_CONTAINER
 from devhost.triggers.queue_listener import ListenerSettings, QueueListener
 
@@ -163,7 +163,7 @@ class BlobTriggers:
         values = self._patterns[work["FunctionId"]].match(name) or {}
         invocation = Invocation(
             function=function.name,
-            arguments={str(function.trigger["name"]): answer.body},
+            arguments={str(function.trigger["name"]): as_declared(answer.body, function.trigger)},
             invocation_id=str(uuid.uuid4()),
             trigger_metadata=blob_metadata(self._account, container, name, answer) | values,
         )

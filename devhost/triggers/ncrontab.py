@@ -16,12 +16,10 @@ from typing import Protocol
 
 from devhost.durations import parse_timespan
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_FULL_NAMES = {
-    "january": 1, "february": 2, "march": 3, "april": 4, "june": 6, "july": 7, "august": 8, "september": 9, "october": 10,
-    "november": 11, "december": 12, "sunday": 0, "monday": 1, "tuesday": 2, "wednesday": 3, "thursday": 4, "friday": 5, "saturday": 6,
-}  # fmt: skip
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _PART = re.compile(r"(\*|[0-9]+|[A-Za-z]+)(?:-([0-9]+|[A-Za-z]+))?(?:/([0-9]+))?")
 _SEARCH_YEARS = 30
 
@@ -140,20 +138,19 @@ def _field(field: str, low: int, high: int, name: str, schedule: str) -> tuple[i
         else:
             start = _value(first, name, schedule)
             end = _value(last, name, schedule) if last else high if step else start
-        if not (low <= start <= high and low <= end <= high and start <= end) or step == "0" or (first == "*" and last):
+        if not (low <= start <= high and low <= end <= high) or (first == "*" and last):
             raise BadSchedule(f"the schedule {schedule!r} has a {name} field outside {low} to {high}: {field!r}")
-        allowed.update(range(start, end + 1, int(step or 1)))
+        allowed.update(range(min(start, end), max(start, end) + 1, max(1, int(step or 1))))  # `fri-mon` is `mon-fri`, as it is upstream
     return tuple(sorted(allowed))
 
 
 def _value(text: str, name: str, schedule: str) -> int:
     if text.isdecimal():
         return int(text)
-    lower = text.lower()
-    if name == "month" and lower[:3] in _MONTHS and (len(lower) == 3 or lower in _FULL_NAMES):
-        return _MONTHS.index(lower[:3]) + 1
-    if name == "day of week" and lower[:3] in _DAYS and (len(lower) == 3 or lower in _FULL_NAMES):
-        return _DAYS.index(lower[:3])
+    known, first = {"month": (_MONTHS, 1), "day of week": (_DAYS, 0)}.get(name, ((), 0))
+    for number, full in enumerate(known, first):
+        if full.startswith(text.lower()):  # the first that begins so: `ju` is June
+            return number
     raise BadSchedule(f"the schedule {schedule!r} has a {name} field with the unknown name {text!r}")
 
 

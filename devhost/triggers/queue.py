@@ -11,7 +11,7 @@ from devhost.invocation import Invocation, Succeeded, WorkerLost
 from devhost.jsonc import SettingsError
 from devhost.storage.queues import QueueMessage
 from devhost.triggers.base import TriggerHost
-from devhost.triggers.bindings import decode_message
+from devhost.triggers.bindings import as_declared, decode_message
 from devhost.triggers.queue_listener import ListenerSettings, PoisonMessage, QueueListener
 
 _QUEUE_NAME = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
@@ -59,7 +59,7 @@ class QueueTrigger:
             raise PoisonMessage('its text is not base64; host.json: extensions.queues.messageEncoding can be set to "none"') from None
         invocation = Invocation(
             function=self._function.name,
-            arguments={str(self._function.trigger["name"]): content},
+            arguments={str(self._function.trigger["name"]): as_declared(content, self._function.trigger)},
             invocation_id=str(uuid.uuid4()),
             trigger_metadata=message_metadata(message, content),
         )

@@ -28,6 +28,7 @@ _log = logging.getLogger("Host.Triggers.Timer")
 _LOCK_RETRY_SECONDS = 5.0
 _STOP_GRACE_SECONDS = 30.0
 _LONGEST_SLEEP_SECONDS = 60.0
+_NEVER = "0001-01-01T00:00:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,12 @@ class ScheduleStatus:
 
     last: datetime | None
     next: datetime
-    updated: datetime
+    updated: datetime | None
+    """None for a status that has just been made up and is nowhere yet."""
 
     def as_json(self) -> dict[str, str]:
-        last = _iso(self.last) if self.last else "0001-01-01T00:00:00+00:00"
-        return {"Last": last, "Next": _iso(self.next), "LastUpdated": _iso(self.updated)}
+        last, updated = (_iso(moment) if moment else _NEVER for moment in (self.last, self.updated))
+        return {"Last": last, "Next": _iso(self.next), "LastUpdated": updated}
 
     @classmethod
     def from_json(cls, text: bytes) -> ScheduleStatus | None:
@@ -48,9 +50,9 @@ class ScheduleStatus:
         try:
             fields = json.loads(text)
             last, due, updated = (datetime.fromisoformat(fields[name]) for name in ("Last", "Next", "LastUpdated"))
-        except (ValueError, KeyError, TypeError):
+            aware = [moment if moment.tzinfo else moment.astimezone() for moment in (due, updated)]
+        except (ValueError, KeyError, TypeError, OverflowError):
             return None
-        aware = [moment if moment.tzinfo else moment.astimezone() for moment in (due, updated)]
         return cls(last if last.tzinfo and last.year > 1 else None, *aware)
 
 
@@ -133,7 +135,8 @@ class TimerTrigger:
             await self._invoke(status, is_past_due=True)
             status, due = await self._done(status.next)
         elif self._function.trigger.get("runOnStartup") is True:
-            await self._invoke(status, is_past_due=False)
+            first = ScheduleStatus(None, due, None) if self._monitor is not None else None
+            await self._invoke(status or first, is_past_due=False)
             status, due = await self._done(now)
         elif self._monitor is not None:
             status = ScheduleStatus(status.last if status else None, due, now)
@@ -148,7 +151,8 @@ class TimerTrigger:
 
     def _still_fits(self, status: ScheduleStatus) -> bool:
         """Whether the stored next occurrence is one of the present schedule; else the schedule has changed, and nothing was missed."""
-        return self.schedule.next_after(status.last or status.updated) == status.next.astimezone(UTC)
+        written = status.last or status.updated
+        return written is not None and self.schedule.next_after(written) == status.next.astimezone(UTC)
 
     async def _done(self, occurrence: datetime) -> tuple[ScheduleStatus | None, datetime]:
         """Notes that an occurrence has run; the next one is counted from now, since occurrences never overlap."""

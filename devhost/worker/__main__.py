@@ -10,20 +10,22 @@ import sys
 from pathlib import Path
 
 
-def adopt_devhost() -> None:
-    """Makes `devhost` importable without putting the folder it lies in on `sys.path`."""
-    package = Path(__file__).resolve().parents[1]
-    if sys.path and Path(sys.path[0] or ".").resolve() == Path(__file__).resolve().parent:
-        del sys.path[0]
-    spec = importlib.util.spec_from_file_location("devhost", package / "__init__.py", submodule_search_locations=[str(package)])
+def adopt(name: str, file: Path, folder: Path | None = None) -> None:
+    """Makes a module importable without putting the folder it lies in on `sys.path`; `folder` if it is a package."""
+    submodules = [str(folder)] if folder is not None else None
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=submodules)
     if spec is None or spec.loader is None:
-        raise SystemExit(f"no package at {package}")
+        raise SystemExit(f"no module at {file}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["devhost"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
 
 
-adopt_devhost()
+_HOME = Path(__file__).resolve().parents[1]
+if sys.path and Path(sys.path[0] or ".").resolve() == Path(__file__).resolve().parent:
+    del sys.path[0]
+adopt("devhost", _HOME / "__init__.py", _HOME)
+adopt("durable_quick_replay", _HOME.with_name("durable_quick_replay.py"))
 
 from devhost.worker.process import main  # noqa: E402
 

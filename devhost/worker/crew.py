@@ -118,7 +118,7 @@ class Crew:
             while self._arrived:
                 job = self._arrived.popleft()
                 if not self._begin_inline(job):
-                    self._hand_over(job)
+                    self.hand_over(job)
                     continue
                 answer = self._timed(job)
                 with self._changed:
@@ -149,7 +149,8 @@ class Crew:
             self._watching.set()
         return True
 
-    def _hand_over(self, job: Job) -> None:
+    def hand_over(self, job: Job) -> None:
+        """Has another thread run a job; may be called from anywhere."""
         with self._changed:
             self._queue.append(job)
             self._reinforce()

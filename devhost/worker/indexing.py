@@ -15,7 +15,9 @@ from typing import Any
 
 import azure.functions as func
 
+from devhost.worker.places import describe_places, relative_to_app
 from devhost.worker.signatures import Signature, check_signature
+from devhost.worker.streaming import WebTypes, web_types
 
 _SCRIPT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_\-]*\.py")
 _DURABLE_BODY = {"orchestrationTrigger": "orchestrator_function", "entityTrigger": "entity_function"}
@@ -33,6 +35,8 @@ class IndexedFunction:
     retry: Mapping[str, Any] | None
     script_file: str
     directory: str
+    streamed_parameter: str | None = None
+    """The parameter that takes the request of the HTTP streaming extension; None for a function that is not streamed."""
 
     def as_metadata(self) -> dict[str, Any]:
         """The fields of `devhost.functions.FunctionMetadata`, as JSON."""
@@ -43,6 +47,7 @@ class IndexedFunction:
             "script_file": self.script_file,
             "entry_point": getattr(self.call, "__name__", self.name),
             "retry": self.retry,
+            "is_streamed": self.streamed_parameter is not None,
             "warnings": list(_warnings(self)),
         }
 
@@ -53,6 +58,8 @@ class Index:
 
     functions: dict[str, IndexedFunction] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    web: WebTypes | None = None
+    """Set if HTTP functions are streamed."""
 
 
 def index_app(app_dir: Path, script: str) -> Index:
@@ -74,6 +81,7 @@ def index_app(app_dir: Path, script: str) -> Index:
         found = f"more than one app object: {', '.join(name for name, _ in apps)}" if apps else "no app object"
         index.problems.append(f"{script} has {found}; exactly one top-level FunctionApp or DFApp is needed")
         return index
+    index.web = web_types()
     for function in _functions_of(apps[0][1], index.problems):
         _add(index, function, app_dir, script)
     return index
@@ -99,7 +107,7 @@ def _add(index: Index, function: Any, app_dir: Path, script: str) -> None:
     name = str(function.get_function_name())
     bindings: list[Mapping[str, Any]] = [json.loads(text) for text in function.get_raw_bindings()]
     user_function = function.get_user_function()
-    signature, problems = check_signature(user_function, bindings)
+    signature, problems = check_signature(user_function, bindings, index.web)
     if problems and _has_other_context_name(function):
         problems = ['its context_name has to be "context": the durable library calls the parameter so, whatever the function does']
     index.problems += [f"cannot load the {name} function: {problem}" for problem in problems]
@@ -113,6 +121,7 @@ def _add(index: Index, function: Any, app_dir: Path, script: str) -> None:
         retry=retry and {key: str(value) for key, value in retry.items() if value is not None},
         script_file=script,
         directory=str(app_dir),
+        streamed_parameter=next((n for n, kind in signature.inputs.items() if kind == "httpTrigger"), None) if index.web else None,
     )
 
 
@@ -143,23 +152,8 @@ def _warnings(function: IndexedFunction) -> list[str]:
 def describe_import_error(error: BaseException, app_dir: Path) -> str:
     """The error and the places in the app's own files that led to it, on one line each, without a traceback."""
     if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg} ({_relative(error.filename or '', app_dir)}, line {error.lineno})"
+        return f"{type(error).__name__}: {error.msg} ({relative_to_app(error.filename or '', app_dir)}, line {error.lineno})"
     places = describe_places(traceback.extract_tb(error.__traceback__), app_dir)
     missing = isinstance(error, ModuleNotFoundError) and error.name
     hint = f" (is it installed in {sys.prefix}?)" if missing else ""
     return f"{type(error).__name__}: {error}{hint}" + (f" [{places}]" if places else "")
-
-
-def describe_places(frames: traceback.StackSummary, app_dir: Path) -> str:
-    """The places in the app's own files, outermost first; empty when there are none."""
-    own = [frame for frame in frames if _is_app_file(frame.filename, app_dir)]
-    return " -> ".join(f"{_relative(frame.filename, app_dir)} line {frame.lineno}" for frame in own)
-
-
-def _is_app_file(filename: str, app_dir: Path) -> bool:
-    path = Path(filename)
-    return path.is_relative_to(app_dir) and "site-packages" not in path.parts and path.parent != Path(__file__).parent
-
-
-def _relative(filename: str, app_dir: Path) -> str:
-    return str(Path(filename).relative_to(app_dir)) if Path(filename).is_relative_to(app_dir) else filename

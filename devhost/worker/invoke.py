@@ -6,6 +6,7 @@ import asyncio
 import os
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,8 +14,10 @@ from devhost.invocation import Datum, Failed, Invocation, Succeeded
 from devhost.wire import FrameDecoder, Send, outcome_frame, read_call
 from devhost.worker.bindings import decode, encode
 from devhost.worker.context import Context, Out, RetryContext, RpcException
+from devhost.worker.crew import Job
 from devhost.worker.indexing import Index, IndexedFunction
 from devhost.worker.logs import CallIdentity, current_call, running_calls
+from devhost.worker.streaming import Meetings
 
 _OWN_FOLDER = str(Path(__file__).parent) + os.sep
 
@@ -22,12 +25,18 @@ _OWN_FOLDER = str(Path(__file__).parent) + os.sep
 class Runner:
     """Makes jobs of the calls that come over the socket; calls of async functions it starts by itself. One frame answers each."""
 
-    def __init__(self, index: Index, *, loop: asyncio.AbstractEventLoop, send: Send, stop: Callable[[], None]) -> None:
-        """`stop` is called on the loop when the host asks the worker to leave."""
+    def __init__(
+        self, index: Index, *, loop: asyncio.AbstractEventLoop, send: Send, stop: Callable[[], None], hand_over: Callable[[Job], None]
+    ) -> None:
+        """`stop` is called on the loop when the host asks the worker to leave; `hand_over` has a thread run a job."""
         self._functions = index.functions
+        self._web = index.web
         self._loop = loop
         self._send = send
         self._stop = stop
+        self._hand_over = hand_over
+        self.meetings = Meetings()
+        """Where calls of streamed functions find their requests."""
         self._decoder = FrameDecoder()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -44,7 +53,7 @@ class Runner:
             if function is None:
                 text = f"no function is called {call.function!r}"
                 self._send(outcome_frame(number, Failed(type_name="RuntimeError", message=text, stack="")))
-            elif function.is_async:
+            elif function.is_async or function.streamed_parameter is not None:
                 self._loop.call_soon_threadsafe(self._start_task, number, call, function)
             else:
                 found.append(SyncCall(number, call, function))
@@ -60,8 +69,11 @@ class Runner:
         current_call.set(identity)
         running_calls[call.invocation_id] = identity
         try:
-            arguments, outs = bind(call, function)
-            outcome: Succeeded | Failed = succeeded(function, await function.call(**arguments), outs)
+            if function.streamed_parameter is not None:
+                outcome: Succeeded | Failed = await self._stream(call, function, function.streamed_parameter, identity)
+            else:
+                arguments, outs = bind(call, function)
+                outcome = succeeded(function, await function.call(**arguments), outs)
         except (SystemExit, KeyboardInterrupt) as stop:
             leave(stop)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
@@ -69,6 +81,55 @@ class Runner:
         finally:
             running_calls.pop(call.invocation_id, None)
         self._send(outcome_frame(number, outcome))
+
+    async def _stream(self, call: Invocation, function: IndexedFunction, parameter: str, identity: CallIdentity) -> Succeeded:
+        """Runs a function with a request from the web server, which gets what it returns or raises."""
+        assert self._web is not None
+        meeting = self.meetings.of(call.invocation_id)
+        meeting.identity.set_result(identity)
+        request = await meeting.request
+        value: Any = None
+        problem: BaseException | None = None
+        try:
+            arguments, outs = bind(call, function)
+            self._web.set_route_parameters(request, arguments[parameter].route_params)
+            arguments[parameter] = request
+            value = await (function.call(**arguments) if function.is_async else self._on_thread(function, arguments, identity))
+            return succeeded(function, value, outs)
+        except BaseException as error:
+            problem = error
+            raise
+        finally:
+            if not meeting.answer.done():
+                meeting.answer.set_result((value, problem))
+
+    async def _on_thread(self, function: IndexedFunction, arguments: dict[str, Any], identity: CallIdentity) -> Any:
+        job = _ThreadJob(function, arguments, identity)
+        self._hand_over(job)
+        return await asyncio.wrap_future(job.result)
+
+
+class _ThreadJob:
+    """A sync function that is called for a coroutine; the coroutine answers the host."""
+
+    def __init__(self, function: IndexedFunction, arguments: dict[str, Any], identity: CallIdentity) -> None:
+        self.name = function.name
+        self.result: Future[Any] = Future()
+        self._function, self._arguments, self._identity = function, arguments, identity
+
+    def run(self) -> bytes:
+        current_call.set(self._identity)
+        try:
+            self.result.set_result(self._function.call(**self._arguments))
+        except (SystemExit, KeyboardInterrupt) as stop:
+            leave(stop)
+        except StopIteration as error:
+            self.result.set_exception(RuntimeError(f"the function raised StopIteration: {error}"))  # no future can carry it
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            self.result.set_exception(error)
+        finally:
+            current_call.set(None)
+        return b""
 
 
 class SyncCall:
@@ -141,7 +202,9 @@ def succeeded(function: IndexedFunction, value: Any, outs: dict[str, Out]) -> Su
     outputs: dict[str, Datum | list[Datum]] = {
         name: encode(signature.outputs[name], out.get()) for name, out in outs.items() if out.get() is not None
     }
-    return Succeeded(return_value=encode(signature.return_type, value) if signature.return_type else None, outputs=outputs)
+    if signature.return_type is None or function.streamed_parameter is not None:
+        return Succeeded(outputs=outputs)
+    return Succeeded(return_value=encode(signature.return_type, value), outputs=outputs)
 
 
 def failed(error: BaseException) -> Failed:

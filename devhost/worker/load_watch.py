@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 
 from devhost.wire import Send, plain_frame
-from devhost.worker.indexing import describe_places
+from devhost.worker.places import describe_places
 
 
 class LoadWatch:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Union
 
 from devhost.worker.bindings import GENERIC, converter, has_implicit_output
+from devhost.worker.streaming import WebTypes, is_turned_off
 
 RETURN = "$return"
 
@@ -34,11 +35,19 @@ class Signature:
 class _Check:
     bindings: Mapping[str, Mapping[str, Any]]
     hints: Mapping[str, Any]
+    web: WebTypes | None
     problems: list[str] = field(default_factory=list)
 
 
-def check_signature(user_function: Callable[..., Any], bindings: list[Mapping[str, Any]]) -> tuple[Signature, list[str]]:
+def check_signature(
+    user_function: Callable[..., Any], bindings: list[Mapping[str, Any]], web: WebTypes | None = None
+) -> tuple[Signature, list[str]]:
     """Reads a function's parameters against its bindings (dictionaries as in function.json).
+
+    Args:
+        user_function: the function.
+        bindings: its bindings.
+        web: what HTTP functions take and return if the app uses HTTP streaming, which is then for all of them.
 
     Returns:
         the signature, and what the Python worker would refuse, one text for each problem; with problems the signature is of no use.
@@ -49,7 +58,7 @@ def check_signature(user_function: Callable[..., Any], bindings: list[Mapping[st
         hints = typing.get_type_hints(user_function)
     except Exception as error:  # noqa: BLE001 - annotations may run any code
         return Signature({}, {}, None, False), [f"its type hints cannot be resolved: {type(error).__name__}: {error}"]
-    check = _Check(bound, hints)
+    check = _Check(bound, hints, web)
 
     requires_context = "context" in parameters and "context" not in bound
     if requires_context:
@@ -136,21 +145,35 @@ def _check_type(check: _Check, name: str, expected: Any, *, is_out: bool) -> str
     kind = GENERIC if expected in (str, bytes) and not has_implicit_output(binding_type) else binding_type
     found = converter(kind)
     test = found.check_output_type_annotation if is_out else found.check_input_type_annotation
+    if kind == "httpTrigger" and check.web is not None and not is_out:
+        test = check.web.takes
+    elif kind == "http" and check.web is not None and is_out:
+        test = check.web.returns
     # Orchestration and entity parameters accept any class, whatever their converter says of others
     accepts_all = kind in {"orchestrationTrigger", "entityTrigger"}
     if not accepts_all and not _fits(test, expected):
         check.problems.append(
             f'type of {name} binding in the function definition "{binding_type}" does not match its Python annotation "{_name(expected)}"'
-            + _streaming_hint(binding_type, expected)
+            + _streaming_hint(check, binding_type, expected)
         )
     return kind
 
 
-def _streaming_hint(binding_type: str, expected: Any) -> str:
-    """What to say of the request types of the HTTP streaming extension, which the real worker takes and this one does not."""
-    module = str(getattr(expected, "__module__", ""))
-    is_streaming = binding_type == "httpTrigger" and module.partition(".")[0] in {"azurefunctions", "fastapi", "starlette"}
-    return "; HTTP streaming (azurefunctions-extensions-http-fastapi) is not supported by this host" if is_streaming else ""
+def _streaming_hint(check: _Check, binding_type: str, expected: Any) -> str:
+    """Why a request or response type does not fit that would without, or with, the HTTP streaming extension."""
+    package = str(getattr(expected, "__module__", "")).partition(".")[0]
+    if binding_type not in {"httpTrigger", "http"}:
+        return ""
+    if check.web is not None:
+        return (
+            "; the app imports azurefunctions-extensions-http-fastapi, and from then on all its HTTP functions take and return the types of that "
+            "package (Request, StreamingResponse, …) and none of azure.functions"
+        )
+    if package not in {"azurefunctions", "fastapi", "starlette"}:
+        return ""
+    if is_turned_off():
+        return "; PYTHON_ENABLE_INIT_INDEXING turns HTTP streaming off: set it to 1"
+    return "; such types are those of HTTP streaming: import them from azurefunctions.extensions.http.fastapi"
 
 
 def _return_type(check: _Check) -> str | None:
@@ -166,9 +189,19 @@ def _return_type(check: _Check) -> str | None:
         check.problems.append("return annotation should not be azure.functions.Out")
     elif not isinstance(annotation, type):
         check.problems.append(f"has invalid non-type return annotation {annotation!r}")
-    elif not _fits(converter(binding_type).check_output_type_annotation, annotation):
-        check.problems.append(f'Python return annotation "{annotation.__name__}" does not match binding type "{binding_type}"')
+    elif not _fits(_return_test(check, binding_type), annotation):
+        check.problems.append(
+            f'Python return annotation "{annotation.__name__}" does not match binding type "{binding_type}"'
+            + _streaming_hint(check, binding_type, annotation)
+        )
     return binding_type
+
+
+def _return_test(check: _Check, binding_type: str) -> Callable[[Any], bool]:
+    if binding_type == "http" and check.web is not None:
+        return check.web.returns
+    test: Callable[[Any], bool] = converter(binding_type).check_output_type_annotation
+    return test
 
 
 def _fits(test: Callable[[Any], bool], annotation: Any) -> bool:

@@ -17,7 +17,6 @@ import pytest
 from tests.conformance.target import Target
 from tests.devhost.durable.rig import fresh_hub
 from tests.devhost.shell.support import RunningHost, running
-from tools.stack.azurite import Azurite
 
 APP = Path(__file__).parent / "app"
 GOLDEN = Path(__file__).parent / "golden"
@@ -41,12 +40,15 @@ def app_settings(storage: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The connection string of an Azurite that keeps everything in memory."""
+def _own() -> None:
     if given_url():
         pytest.skip("needs control of the host process and its storage")
-    with Azurite.start(log=tmp_path_factory.mktemp("azurite") / "log.txt") as azurite:
-        yield azurite.connection_string
+
+
+@pytest.fixture(scope="session")
+def storage(_own: None, storage: str) -> str:
+    """Storage for hosts of our own."""
+    return storage
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_any_state_can_be_overridden(changed: Target) -> None:
 
 def test_too_many_actions_are_a_rejected_call(changed: Target, host: RunningHost) -> None:
     instance = changed.start("c_for_ever")
-    host.wait_for_log("More than 30 actions (maxOrchestrationActions) in one execution")
+    host.wait_for_log("Maximum amount of orchestration actions (30) has been reached")
     changed.stays(instance, "Running", seconds=0.5)
     changed.post(instance, "terminate?reason=end")
     assert changed.wait(instance)["runtimeStatus"] == "Terminated"

@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.docs import quick_tidemill
 from tests.docs.markdown import Block
 from tools.bootstrap import ROOT
 
@@ -33,7 +33,7 @@ class Project:
         (self.folder / "pipelines").mkdir(parents=True)
         (self.folder / "pipelines" / "flights").symlink_to(ROOT / "pipelines" / "flights", target_is_directory=True)
         tidemill = programs / "tidemill"
-        tidemill.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tidemill "$@"\n')
+        tidemill.write_text(f'#!/bin/sh\nexec {quick_tidemill.command()} "$@"\n')
         tidemill.chmod(0o755)
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("TIDEMILL_", "AzureWebJobs"))}
         self.run_id = ""

@@ -22,7 +22,7 @@ from tidemill.model.runs import RunStatus
 from tidemill.plan.plan import Action
 from tools.bootstrap import ROOT
 
-HOMES = ("tidemill", "orchestrators", "activities", "devhost", "function_app.py", "pipelines", "tools")
+HOMES = ("tidemill", "orchestrators", "activities", "devhost", "durable_quick_replay.py", "function_app.py", "pipelines", "tools")
 
 
 @cache

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 from tests.unit.api.world import World, json_of
 from tidemill.api.routes import ROUTES
 from tools.bootstrap import ROOT
+from tools.reference import openapi
 from tools.reference.errors import error_classes
-from tools.reference.openapi import document
 from tools.reference.pages import PAGES
+
+document = functools.cache(openapi.document)
 
 
 @pytest.mark.parametrize("name", list(PAGES))

@@ -165,7 +165,7 @@ class Host:
         return events
 
     async def wait(
-        self, instance_id: str, *, until: tuple[str, ...] = ("Completed", "Failed", "Terminated"), seconds: float = 15.0
+        self, instance_id: str, *, until: tuple[str, ...] = ("Completed", "Failed", "Terminated"), seconds: float = 40.0
     ) -> dict[str, Any]:
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
@@ -175,10 +175,21 @@ class Host:
             assert asyncio.get_running_loop().time() < deadline, f"{instance_id} is still {found}"
             await asyncio.sleep(0.02)
 
-    async def until_custom_status(self, instance_id: str, wanted: Any, *, seconds: float = 15.0) -> None:
+    async def until_custom_status(self, instance_id: str, wanted: Any, *, seconds: float = 40.0) -> None:
+        await self.until_shown(instance_id, "customStatus", wanted, seconds=seconds)
+
+    async def until_shown(self, instance_id: str, field: str, wanted: Any, *, seconds: float = 40.0) -> None:
+        """Waits until a field of its status has a value."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while (found := await self.status(instance_id))["customStatus"] != wanted:
+        while (found := await self.status(instance_id))[field] != wanted:
             assert asyncio.get_running_loop().time() < deadline, found
+            await asyncio.sleep(0.01)
+
+    async def until_state(self, key: str, wanted: bytes, *, seconds: float = 40.0) -> None:
+        """Waits until the counter of this key has a state."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while (reply := await self.ask("GET", f"/entities/counter/{key}")).body != wanted:
+            assert asyncio.get_running_loop().time() < deadline, (reply.status, reply.body)
             await asyncio.sleep(0.01)
 
 
@@ -196,7 +207,7 @@ async def running(app: df.DFApp | InProcessInvoker, connection: str, hub: str | 
             invoker.close()
 
 
-async def eventually(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
+async def eventually(condition: Callable[[], object], *, seconds: float = 40.0) -> None:
     """Returns when the condition holds."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

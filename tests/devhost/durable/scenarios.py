@@ -104,6 +104,10 @@ def add_compositions(app: df.DFApp) -> None:
         return [a, b]
 
     @app.orchestration_trigger(context_name="context")
+    def echo_once(context):
+        return (yield context.call_activity("echo", context.get_input()))
+
+    @app.orchestration_trigger(context_name="context")
     def fan(context):
         found = yield context.task_all([context.call_activity("echo", i) for i in range(context.get_input()["n"])])
         return sum(found)
@@ -251,6 +255,20 @@ def add_events(app: df.DFApp) -> None:
         return (yield context.wait_for_external_event("go"))
 
     @app.orchestration_trigger(context_name="context")
+    def fails_at_length(context):
+        yield context.wait_for_external_event("go")
+        raise ValueError("x" * context.get_input()["n"])
+
+    @app.orchestration_trigger(context_name="context")
+    def unsays(context):
+        """Sets a custom status, and takes it back when its activity has ended."""
+        context.set_custom_status("busy")
+        result = yield context.call_activity("gated", context.instance_id)
+        context.set_custom_status(None)
+        yield context.wait_for_external_event("go")
+        return result
+
+    @app.orchestration_trigger(context_name="context")
     def waits_pair(context):
         return (yield context.task_all([context.wait_for_external_event("go"), context.wait_for_external_event("go")]))
 
@@ -272,6 +290,16 @@ def add_events(app: df.DFApp) -> None:
         number = yield context.wait_for_external_event("n")
         context.set_custom_status(total + number)
         yield context.call_activity("slow", {"s": 0.05, "v": number})
+        if number == 0:
+            return total
+        context.continue_as_new(total + number)
+
+    @app.orchestration_trigger(context_name="context")
+    def busy_generations(context):
+        """The same, with an activity that takes as long as the test likes."""
+        total = context.get_input() or 0
+        number = yield context.wait_for_external_event("n")
+        yield context.call_activity("gated", context.instance_id)
         if number == 0:
             return total
         context.continue_as_new(total + number)
@@ -335,6 +363,8 @@ def add_entities(app: df.DFApp) -> None:
         operation = context.operation_name
         if operation == "add":
             value += context.get_input()
+        elif operation == "put":
+            value = context.get_input()
         elif operation == "fail":
             context.set_state(value + 1000)
             raise ValueError("entity failed")

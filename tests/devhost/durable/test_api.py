@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import time
 from typing import Any
 
 import pytest
@@ -215,10 +214,8 @@ def test_no_storage_is_a_clear_error() -> None:
         invoker = InProcessInvoker(build())
         host = Host(invoker, "UseDevelopmentStorage=true", fresh_hub())
         host.storage.endpoints = dict.fromkeys(("blob", "queue", "table"), "http://127.0.0.1:9/devstoreaccount1")
-        began = time.monotonic()
         with pytest.raises(Exception, match=r"storage at http://127\.0\.0\.1:9/devstoreaccount1 does not answer"):
             await asyncio.wait_for(host.extension._store.storage.request("table", "GET", "/Tables", patience=1.0), 10)
-        assert time.monotonic() - began < 5
         await host.storage.close()
         invoker.close()
 

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
-from tests.devhost.durable.rig import Host
+from tests.devhost.durable.rig import Host, eventually
 from tests.devhost.durable.scenarios import RUNS, in_host
-
-
-async def state_of(host: Host, key: str, wanted: bytes) -> None:
-    for _ in range(150):
-        reply = await host.ask("GET", f"/entities/counter/{key}")
-        if reply.status == 200 and reply.body == wanted:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError((reply.status, reply.body))
 
 
 def test_an_operations_error_is_raised_and_its_state_is_kept(storage: str) -> None:
@@ -38,11 +28,11 @@ def test_json_over_http_is_an_operation_error_unless_doubly_encoded(storage: str
     async def story(host: Host) -> None:
         assert (await host.ask("GET", "/entities/counter/plain")).status == 404
         assert (await host.ask("POST", "/entities/counter/plain?op=add", 5)).status == 202
-        await state_of(host, "plain", b"null")
+        await host.until_state("plain", b"null")
         assert (await host.ask("POST", "/entities/Counter/plain?op=add", "5")).status == 202
-        await state_of(host, "plain", b"5")
+        await host.until_state("plain", b"5")
         assert (await host.ask("POST", "/entities/counter/plain?op=gone", "null")).status == 202
-        await state_of(host, "plain", b"null")
+        await host.until_state("plain", b"null")
 
     in_host(storage, story)
 
@@ -61,8 +51,7 @@ def test_an_unknown_entity_is_refused(storage: str) -> None:
 def test_a_batch_whose_function_fails_is_repeated_and_never_committed(storage: str) -> None:
     async def story(host: Host) -> None:
         assert (await host.ask("POST", "/entities/broken/k?op=x", "1")).status == 202
-        await asyncio.sleep(1.6)
-        assert RUNS["broken k"] >= 2
+        await eventually(lambda: RUNS["broken k"] >= 2)
         assert (await host.ask("GET", "/entities/broken/k")).status == 404
 
     in_host(storage, story)
@@ -72,7 +61,7 @@ def test_entities_are_listed(storage: str) -> None:
     async def story(host: Host) -> None:
         for key in ("a", "b"):
             await host.ask("POST", f"/entities/counter/{key}?op=add", "1")
-            await state_of(host, key, b"1")
+            await host.until_state(key, b"1")
         reply = await host.ask("GET", "/entities/counter?fetchState=true")
         found = json.loads(reply.body)
         assert [entity["entityId"] for entity in found] == [{"name": "counter", "key": "a"}, {"name": "counter", "key": "b"}]

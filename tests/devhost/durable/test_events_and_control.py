@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.devhost.durable.rig import Host
+from tests.devhost.durable.rig import Host, eventually
 from tests.devhost.durable.scenarios import GATES, RUNS, in_host
 
 pytestmark = pytest.mark.filterwarnings("ignore:Potential duplicate Task completion")
@@ -87,9 +87,9 @@ def test_events_between_generations_arrive_when_they_come_slowly(storage: str) -
         instance = await running_instance(host, "generations")
         first = await host.status(instance)
         await asyncio.sleep(1.1)
-        for number in (1, 2, 3):
+        for number, total in ((1, 1), (2, 3), (3, 6)):
             await raise_event(host, instance, "n", number)
-            await asyncio.sleep(0.5)
+            await host.until_shown(instance, "input", str(total))
         assert (await host.status(instance))["runtimeStatus"] == "Running"
         assert first["createdTime"] < (await host.status(instance))["createdTime"]
         await raise_event(host, instance, "n", 0)
@@ -99,15 +99,18 @@ def test_events_between_generations_arrive_when_they_come_slowly(storage: str) -
     in_host(storage, story)
 
 
+@pytest.mark.filterwarnings("ignore:Potential duplicate Task completion")
 def test_events_that_meet_a_busy_generation_are_lost(storage: str) -> None:
     async def story(host: Host) -> None:
-        instance = await running_instance(host, "generations")
-        for number in (1, 2, 3):
+        instance = await running_instance(host, "busy_generations")
+        await raise_event(host, instance, "n", 1)
+        await eventually(lambda: host.invoker.calls("gated"))
+        for number in (2, 3):
             await raise_event(host, instance, "n", number)
-        await asyncio.sleep(0.8)
+        GATES[instance].set()
+        await host.until_shown(instance, "input", "1")
         await raise_event(host, instance, "n", 0)
-        found = await host.wait(instance)
-        assert found["output"] < 6
+        assert (await host.wait(instance))["output"] == 1
 
     in_host(storage, story)
 
@@ -116,12 +119,7 @@ def test_signals_survive_continue_as_new(storage: str) -> None:
     async def story(host: Host) -> None:
         instance = await host.start_new("counts_down", None, {"left": 4})
         assert (await host.wait(instance))["output"] == 0
-        for _ in range(100):
-            reply = await host.ask("GET", f"/entities/counter/{instance}")
-            if reply.body == b"5":
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError(reply.body)
+        await host.until_state(instance, b"5")
 
     in_host(storage, story)
 
@@ -151,6 +149,37 @@ def test_a_suspended_instance_can_be_terminated(storage: str) -> None:
         assert (await host.ask("POST", f"/instances/{instance}/terminate?reason=stop")).status == 202
         found = await host.wait(instance)
         assert (found["runtimeStatus"], found["output"]) == ("Terminated", "stop")
+
+    in_host(storage, story)
+
+
+def test_a_custom_status_can_be_taken_back(storage: str) -> None:
+    async def story(host: Host) -> None:
+        instance = await host.start_new("unsays")
+        await eventually(lambda: host.invoker.calls("gated"))
+        assert (await host.status(instance))["customStatus"] == "busy"
+        GATES[instance].set()
+        await eventually(lambda: len(host.invoker.calls("unsays")) == 2)
+        await raise_event(host, instance, "go", 1)
+        found = await host.wait(instance)
+        assert (found["output"], found["customStatus"]) == (instance, None)
+
+    in_host(storage, story)
+
+
+def test_an_end_without_a_result_leaves_the_reason_where_it_was(storage: str) -> None:
+    async def story(host: Host) -> None:
+        ended, stopped = [await running_instance(host, "waits") for _ in range(2)]
+        for instance in (ended, stopped):
+            await host.ask("POST", f"/instances/{instance}/suspend?reason=hold")
+            await host.wait(instance, until=("Suspended",))
+        await host.ask("POST", f"/instances/{stopped}/terminate")
+        await host.ask("POST", f"/instances/{ended}/resume?reason=on")
+        await host.ask("POST", f"/instances/{ended}/raiseEvent/go", raw=b"null")
+        assert [(found["runtimeStatus"], found["output"]) for found in [await host.wait(ended), await host.wait(stopped)]] == [
+            ("Completed", "on"),
+            ("Terminated", "hold"),
+        ]
 
     in_host(storage, story)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from devhost.durable import asking
 from tests.devhost.durable.rig import Host, eventually
 from tests.devhost.durable.scenarios import GATES, RUNS, in_host
 
@@ -91,7 +92,8 @@ def test_nothing_completes_while_work_is_open(storage: str) -> None:
         left = await host.start_new("race_leave", None, {"s": 2.5})
         failed_winner = await host.start_new("any_fail")
         error = await host.start_new("error_open")
-        await asyncio.sleep(0.8)
+        await eventually(lambda: host.invoker.calls("echo") and len(host.invoker.calls("gated")) == 2)
+        await asyncio.sleep(0.3)
         for instance in (left, failed_winner, error):
             assert (await host.status(instance))["runtimeStatus"] == "Running"
         GATES[failed_winner].set()
@@ -173,13 +175,37 @@ def test_a_failure_that_no_table_can_hold_is_told_all_the_same(storage: str) -> 
 def test_a_rejected_call_hangs_and_is_logged_once(storage: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
     async def story(host: Host) -> None:
         instance = await host.start_new(name)
-        await asyncio.sleep(0.4)
-        assert (await host.status(instance))["runtimeStatus"] == "Running"
+        await eventually(lambda: any(instance in record.getMessage() and "rejected" in record.getMessage() for record in caplog.records))
+        await host.wait(instance, until=("Running",))
         await host.ask("POST", f"/instances/{instance}/raiseEvent/x", 1)
         await asyncio.sleep(0.3)
         assert sum(instance in record.getMessage() and "rejected" in record.getMessage() for record in caplog.records) == 1
         await host.ask("POST", f"/instances/{instance}/terminate?reason=enough")
         assert (await host.wait(instance))["runtimeStatus"] == "Terminated"
+
+    in_host(storage, story)
+
+
+def test_line_ends_of_other_alphabets_are_kept(storage: str) -> None:
+    """Azurite takes U+2028 and U+2029 for ends of lines in a transaction, and never answers it."""
+    text = "a\u2028b\u2029c\u0085d\r\ne"
+
+    async def story(host: Host) -> None:
+        instance = await host.start_new("echo_once", body={"text": text})
+        assert (await host.wait(instance))["output"] == {"text": text}
+
+    in_host(storage, story)
+
+
+def test_a_long_history_is_said_to_be_one_once(storage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(asking, "_LONG_HISTORY", 20)
+
+    async def story(host: Host) -> None:
+        for count in (5, 30):
+            instance = await host.start_new("fan", body={"n": count})
+            assert (await host.wait(instance))["output"] == sum(range(count))
+            told = [record for record in caplog.records if instance in record.getMessage() and "sub-orchestrations" in record.getMessage()]
+            assert len(told) == (count > 20)
 
     in_host(storage, story)
 

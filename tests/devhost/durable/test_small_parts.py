@@ -97,6 +97,9 @@ def test_settings_have_the_documented_defaults_and_names_any_case() -> None:
         ({"storageProvider": []}, None),
         ({"storageProvider": 5}, "host.json: extensions.durableTask.storageProvider must be an object, not 5."),
         ({"storageProvider": {"controlQueueVisibilityTimeout": "00:00:30"}}, "must be between 1 and 60 minutes"),
+        ({"storageProvider": {"partitionCount": 17}}, "partitionCount must be between 1 and 16"),
+        ({"storageProvider": {"controlQueueBufferThreshold": 1001}}, "controlQueueBufferThreshold must be between 1 and 1000"),
+        ({"storageProvider": {"maxQueuePollingInterval": "00:00:00"}}, "maxQueuePollingInterval must be longer than nothing"),
         ({"overridableExistingInstanceStates": "x"}, "must be one of NonRunningStates, AnyState, not 'x'."),
     ],
 )
@@ -242,7 +245,7 @@ def test_links_have_the_recorded_form() -> None:
     links = Links(hub="H", connection="Storage", system_key="k=").check_status("http://h:1", "a b")
     assert (
         links["sendEventPostUri"]
-        == "http://h:1/runtime/webhooks/durabletask/instances/a%20b/raiseEvent/{eventName}?taskHub=H&connection=Storage&code=k%3D"
+        == "http://h:1/runtime/webhooks/durabletask/instances/a+b/raiseEvent/{eventName}?taskHub=H&connection=Storage&code=k%3D"
     )
     assert "rewindPostUri" not in links
     binding = json.loads(

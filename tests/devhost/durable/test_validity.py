@@ -45,7 +45,7 @@ def test_what_the_real_engine_recorded_is_sound(file: Path) -> None:
     assert found == KNOWN.get(file.stem, set())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), order=st.integers(0, 10**6))
 def test_what_this_engine_makes_is_sound_after_every_episode(seed: int, order: int) -> None:
     memory = Memory(program(seed), random.Random(order), skips=True)

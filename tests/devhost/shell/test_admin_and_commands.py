@@ -129,7 +129,7 @@ def test_check_of_a_sound_app_says_nothing_but_so(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", source)
     result = run_command("check", "--app", str(app), "--json")
     assert (result.returncode, json.loads(result.stdout)) == (0, {"functions": 1, "findings": []})
-    assert run_command("check", cwd=app).stdout == "1 functions, 0 errors, 0 warnings\n"
+    assert run_command("check", cwd=app).stdout == "1 function, 0 errors, 0 warnings\n"
 
 
 DURABLE = """

@@ -10,11 +10,12 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.devhost.shell.support import Reply, is_alive, run_command, running, wait_until, write_app
+from tests.devhost.shell.support import Reply, RunningHost, is_alive, run_command, running, wait_until, write_app
 
 HELLO = """
 @app.route(route="hello")
@@ -31,8 +32,27 @@ def pid(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route(route="slow/{seconds}")
 def slow(req: func.HttpRequest) -> func.HttpResponse:
+    print("begins as", req.params.get("as"), flush=True)
     time.sleep(float(req.route_params["seconds"]))
     return func.HttpResponse("slept")
+
+@app.route(route="gate")
+def gate(req: func.HttpRequest) -> func.HttpResponse:
+    print("waits at the gate", flush=True)
+    while not os.path.exists(os.path.join(os.path.dirname(__file__), "open")):
+        time.sleep(0.01)
+    return func.HttpResponse("let through")
+
+meeting, inside, crowds = threading.Barrier(3), [], []
+
+@app.route(route="meet")
+def meet(req: func.HttpRequest) -> func.HttpResponse:
+    inside.append(1)
+    crowds.append(len(inside))
+    meeting.wait(20)
+    time.sleep(0.2)  # room for a fourth
+    inside.pop()
+    return func.HttpResponse(str(max(crowds)))
 
 @app.route(route="die")
 def die(req: func.HttpRequest) -> func.HttpResponse:
@@ -56,6 +76,14 @@ def print_much(req: func.HttpRequest) -> func.HttpResponse:
     logging.getLogger("some.library").warning("logged by a library")
     return func.HttpResponse("printed")
 """
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+    """A host with one worker of three threads, for all tests that leave the host alone."""
+    app = write_app(tmp_path_factory.mktemp("life") / "app", LIFE)
+    with running(app, settings={"PYTHON_THREADPOOL_THREAD_COUNT": "3"}) as host:
+        yield host
 
 
 def test_an_http_app_needs_no_storage(tmp_path: Path) -> None:
@@ -100,7 +128,7 @@ def test_the_port_opens_last(tmp_path: Path) -> None:
     asking.start()
     try:
         with running(app, "--port", str(port)):
-            time.sleep(0.2)
+            wait_until(lambda: 200 in statuses, what="answer")
             stop.set()
             asking.join()
     finally:
@@ -141,14 +169,18 @@ def test_settings_that_cannot_be_used_are_named_with_their_place(tmp_path: Path)
 
 
 def test_running_calls_are_finished_before_it_ends(tmp_path: Path) -> None:
-    with running(write_app(tmp_path / "app", LIFE)) as host:
+    app = write_app(tmp_path / "app", LIFE)
+    with running(app) as host:
         replies: list[Reply] = []
-        calling = threading.Thread(target=lambda: replies.append(host.get("/api/slow/1.5")))
+        calling = threading.Thread(target=lambda: replies.append(host.get("/api/gate")))
         calling.start()
-        time.sleep(0.5)
-        assert host.terminate() == 0
+        host.wait_for_log("waits at the gate")
+        host.process.terminate()
+        host.wait_for_log("running calls are finished first")
+        (app / "open").touch()
+        assert host.process.wait(timeout=40) == 0
         calling.join()
-        assert [(reply.status, reply.text, reply.headers["connection"]) for reply in replies] == [(200, "slept", "close")]
+        assert [(reply.status, reply.text, reply.headers["connection"]) for reply in replies] == [(200, "let through", "close")]
         assert not any(is_alive(pid) for pid in host.worker_pids)
 
 
@@ -163,57 +195,53 @@ def test_a_killed_host_leaves_no_orphans(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("route", "code"), [("die", 3), ("leave", 4)])
-def test_a_dying_worker_fails_its_calls_and_is_replaced(tmp_path: Path, route: str, code: int) -> None:
-    with running(write_app(tmp_path / "app", LIFE)) as host:
-        before = host.get("/api/pid").text
-        replies: list[Reply] = []
-        calling = threading.Thread(target=lambda: replies.append(host.get("/api/slow/20")))
-        calling.start()
-        time.sleep(0.3)
-        dying = host.get(f"/api/{route}")
-        calling.join()
-        assert [(reply.status, reply.body) for reply in (dying, *replies)] == [(500, b""), (500, b"")]
-        after = host.get("/api/pid")
-        assert after.status == 200
-        assert after.text != before
-        assert f"ended with exit code {code}; starting another" in host.log
+def test_a_dying_worker_fails_its_calls_and_is_replaced(life: RunningHost, route: str, code: int) -> None:
+    before = life.get("/api/pid").text
+    replies: list[Reply] = []
+    calling = threading.Thread(target=lambda: replies.append(life.get(f"/api/slow/20?as={route}")))
+    calling.start()
+    life.wait_for_log(f"begins as {route}")
+    dying = life.get(f"/api/{route}")
+    calling.join()
+    assert [(reply.status, reply.body) for reply in (dying, *replies)] == [(500, b""), (500, b"")]
+    after = life.get("/api/pid")
+    assert after.status == 200
+    assert after.text != before
+    assert f"ended with exit code {code}; starting another" in life.log
 
 
-def test_a_worker_killed_from_outside_is_replaced(tmp_path: Path) -> None:
-    with running(write_app(tmp_path / "app", LIFE)) as host:
-        os.kill(host.worker_pids[0], signal.SIGKILL)
-        host.wait_for_log("ended with signal SIGKILL; starting another")
-        assert host.get("/api/pid").text not in map(str, host.worker_pids)
+def test_a_worker_killed_from_outside_is_replaced(life: RunningHost) -> None:
+    before = life.get("/api/pid").text
+    os.kill(int(before), signal.SIGKILL)
+    life.wait_for_log("ended with signal SIGKILL; starting another")
+    assert life.get("/api/pid").text != before
 
 
 def test_a_call_past_the_function_timeout_costs_its_worker(tmp_path: Path) -> None:
     with running(write_app(tmp_path / "app", LIFE, host={"functionTimeout": "00:00:01"})) as host:
-        started = time.monotonic()
-        reply = host.get("/api/slow/30")
+        before = host.get("/api/pid").text
+        reply = host.request("GET", "/api/slow/30", timeout=25)
         assert (reply.status, reply.body) == (500, b"")
-        assert time.monotonic() - started < 4
-        assert host.get("/api/pid").status == 200
+        assert host.get("/api/pid").text != before
         assert "Timeout value of 1 s was exceeded by function Functions.slow" in host.log
 
 
-def test_prints_are_logged_and_do_not_disturb_the_calls(tmp_path: Path) -> None:
-    with running(write_app(tmp_path / "app", LIFE)) as host:
-        assert host.get("/api/print").text == "printed"
-        host.wait_for_log("line 199")
-        host.wait_for_log("warn: a warning")
-        assert "warn: logged by a library (print_much" in host.log
+def test_prints_are_logged_and_do_not_disturb_the_calls(life: RunningHost) -> None:
+    assert life.get("/api/print").text == "printed"
+    life.wait_for_log("line 199")
+    life.wait_for_log("warn: a warning")
+    assert "warn: logged by a library (print_much" in life.log
 
 
-def test_sync_functions_run_side_by_side_up_to_the_thread_count(tmp_path: Path) -> None:
-    app = write_app(tmp_path / "app", LIFE)
-    with running(app, settings={"PYTHON_THREADPOOL_THREAD_COUNT": "3"}) as host:
-        started = time.monotonic()
-        calls = [threading.Thread(target=host.get, args=("/api/slow/0.5",)) for _ in range(6)]
-        for call in calls:
-            call.start()
-        for call in calls:
-            call.join()
-        assert 0.95 < time.monotonic() - started < 1.9
+def test_sync_functions_run_side_by_side_up_to_the_thread_count(life: RunningHost) -> None:
+    replies: list[Reply] = []
+    calls = [threading.Thread(target=lambda: replies.append(life.get("/api/meet"))) for _ in range(6)]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join()
+    assert [reply.status for reply in replies] == [200] * 6
+    assert {reply.text for reply in replies} == {"3"}
 
 
 def test_json_logs_carry_function_and_invocation(tmp_path: Path) -> None:
@@ -241,37 +269,51 @@ def test_a_changed_source_is_reloaded_and_a_broken_one_leaves_the_app_at_work(tm
         assert host.get("/api/hello").text == "hello again"
 
 
-def test_without_enable_auth_every_caller_may_do_everything(tmp_path: Path) -> None:
-    source = HELLO.replace('route="hello"', 'route="hello", auth_level="admin"')
-    with running(write_app(tmp_path / "app", source)) as host:
-        assert host.get("/api/hello").status == 200
-        assert host.get("/api/hello?code=bad").status == 200
-        assert host.get("/admin/host/status").json()["state"] == "Running"
-
-
-def test_a_disabled_function_is_not_routed(tmp_path: Path) -> None:
-    app = write_app(tmp_path / "app", HELLO + HELLO.replace("hello", "other"), settings={"AzureWebJobs.hello.Disabled": "true"})
-    with running(app) as host:
-        assert host.get("/api/hello").status == 404
-        assert host.get("/api/other").status == 200
-        assert host.get("/admin/functions/hello").json()["isDisabled"] is True
-        assert "Disabled: hello" in host.log
-
-
-def test_local_settings_reach_user_code_unless_the_environment_says_otherwise(tmp_path: Path) -> None:
-    source = """
+PLAIN = """
 import json, os
+
+@app.route(route="guarded", auth_level="admin")
+def guarded(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("hello")
+
+@app.route(route="hello")
+def hello(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("hello")
+
 @app.route(route="env")
 def env(req: func.HttpRequest) -> func.HttpResponse:
     names = ("FROM_FILE", "FROM_BOTH", "EMPTY", "WEBSITE_HOSTNAME", "AZURE_FUNCTIONS_ENVIRONMENT", "NULL")
     return func.HttpResponse(json.dumps({name: os.environ.get(name) for name in names}))
 """
-    app = write_app(tmp_path / "app", source, settings={"FROM_FILE": "file", "FROM_BOTH": "file", "EMPTY": "", "NULL": None})
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+    """A host without options, with a file of settings, for tests that only look."""
+    settings = {"AzureWebJobs.hello.Disabled": "true", "FROM_FILE": "file", "FROM_BOTH": "file", "EMPTY": "", "NULL": None}
+    app = write_app(tmp_path_factory.mktemp("plain") / "app", PLAIN, settings=settings)
     with running(app, settings={"FROM_BOTH": "environment"}) as host:
-        assert host.get("/api/env").json() == {
-            "FROM_FILE": "file", "FROM_BOTH": "environment", "EMPTY": "", "NULL": None,
-            "WEBSITE_HOSTNAME": f"localhost:{host.port}", "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
-        }  # fmt: skip
+        yield host
+
+
+def test_without_enable_auth_every_caller_may_do_everything(plain: RunningHost) -> None:
+    assert plain.get("/api/guarded").status == 200
+    assert plain.get("/api/guarded?code=bad").status == 200
+    assert plain.get("/admin/host/status").json()["state"] == "Running"
+
+
+def test_a_disabled_function_is_not_routed(plain: RunningHost) -> None:
+    assert plain.get("/api/hello").status == 404
+    assert plain.get("/api/env").status == 200
+    assert plain.get("/admin/functions/hello").json()["isDisabled"] is True
+    assert "Disabled: hello" in plain.log
+
+
+def test_local_settings_reach_user_code_unless_the_environment_says_otherwise(plain: RunningHost) -> None:
+    assert plain.get("/api/env").json() == {
+        "FROM_FILE": "file", "FROM_BOTH": "environment", "EMPTY": "", "NULL": None,
+        "WEBSITE_HOSTNAME": f"localhost:{plain.port}", "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+    }  # fmt: skip
 
 
 def test_missing_storage_is_one_sentence(tmp_path: Path) -> None:
@@ -329,14 +371,14 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
         def call_in_vain() -> None:
             with contextlib.suppress(OSError, http.client.HTTPException):
-                host.get("/api/slow/25")
+                host.get("/api/slow/25?as=last")
 
         calling = threading.Thread(target=call_in_vain)
         calling.start()
-        time.sleep(0.5)
+        host.wait_for_log("begins as last")
         host.process.send_signal(signal.SIGINT)
         host.wait_for_log("running calls are finished first")
         host.process.send_signal(signal.SIGINT)
-        assert host.process.wait(timeout=5) == 130
+        assert host.process.wait(timeout=15) == 130
         calling.join()
         wait_until(lambda: not any(map(is_alive, host.worker_pids)), what="end of the workers", seconds=5)

@@ -134,7 +134,8 @@ def test_the_metadata_has_the_bindings_of_function_json(indexed: object) -> None
     metadata = indexed(source).functions["Named"].as_metadata()
     assert metadata == {
         "name": "Named", "bindings": [{"direction": "IN", "type": "activityTrigger", "name": "x", "activity": "Durable"}],
-        "is_async": False, "script_file": "function_app.py", "entry_point": "f", "retry": None, "warnings": [],
+        "is_async": False, "script_file": "function_app.py", "entry_point": "f", "retry": None,
+        "is_streamed": False, "warnings": [],
     }  # fmt: skip
 
 

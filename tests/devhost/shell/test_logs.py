@@ -11,8 +11,10 @@ from devhost.logs import CategoryLevels, ConsoleFormatter, JsonFormatter
 
 
 def levels(log_levels: dict[str, str], *, verbose: bool = False) -> CategoryLevels:
+    """Those of an app whose `f` and `ff` are activities."""
     found = CategoryLevels()
     found.configure(log_levels, verbose=verbose)
+    found.keep_quiet(["f", "ff"])
     return found
 
 
@@ -21,6 +23,11 @@ def levels(log_levels: dict[str, str], *, verbose: bool = False) -> CategoryLeve
     [
         ({}, "Host.Startup", logging.INFO),
         ({}, "Function.f", logging.WARNING),
+        ({}, "Function.http", logging.INFO),
+        ({}, "Host.Http", logging.WARNING),
+        ({"default": "Warning"}, "Function.http", logging.WARNING),
+        ({"Function": "Warning"}, "Function.http", logging.WARNING),
+        ({"default": "Error"}, "Function.f", logging.ERROR),
         ({}, "Function.f.User", logging.INFO),
         ({}, "azure.core.pipeline", logging.WARNING),
         ({"Function": "Information"}, "Function.f", logging.INFO),
@@ -32,7 +39,9 @@ def levels(log_levels: dict[str, str], *, verbose: bool = False) -> CategoryLeve
         ({"Host": "None"}, "Host.Startup", logging.CRITICAL + 10),
     ],
 )
-def test_the_longest_category_decides_and_invocation_lines_are_quiet(log_levels: dict[str, str], category: str, threshold: int) -> None:
+def test_the_longest_category_decides_and_invocations_of_activities_are_quiet(
+    log_levels: dict[str, str], category: str, threshold: int
+) -> None:
     assert levels(log_levels).threshold(category) == threshold
 
 

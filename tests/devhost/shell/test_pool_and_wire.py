@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -93,6 +93,23 @@ def sleep(seconds: float):
     time.sleep(seconds)
     return threading.current_thread().name
 
+inside = []
+
+@app.activity_trigger(input_name="x")
+def gate(x):
+    inside.append(x)
+    company = len(inside)
+    while not os.path.exists(os.path.join(os.path.dirname(__file__), "open")):
+        time.sleep(0.01)
+    time.sleep(0.05)
+    company = max(company, len(inside))
+    inside.pop()
+    return company
+
+@app.activity_trigger(input_name="x")
+async def company(x):
+    return len(inside)
+
 @app.activity_trigger(input_name="seconds")
 async def rest(seconds: float):
     await asyncio.sleep(seconds)
@@ -116,6 +133,12 @@ def unserialisable(x):
 @app.activity_trigger(input_name="x")
 def surrogate(x):
     raise ValueError("\\ud800")
+
+@app.activity_trigger(input_name="x")
+def reader_of_timestamps(x):
+    from azure.durable_functions.models.history import HistoryEvent
+    import sys
+    return sys.modules[HistoryEvent.__module__].dt_parse.__module__
 """
 
 
@@ -126,10 +149,16 @@ def call(function: str, value: object = None) -> Invocation:
 
 
 def with_pool(
-    folder: Path, work: Callable[[WorkerPool], Awaitable[T]], *, size: int = 1, timeout: float | None = None, threads: int = 4
+    folder: Path,
+    work: Callable[[WorkerPool], Awaitable[T]],
+    *,
+    size: int = 1,
+    timeout: float | None = None,
+    threads: int = 4,
+    settings: Mapping[str, str] | None = None,
 ) -> T:
     async def run() -> T:
-        environment = {**os.environ, "PYTHON_THREADPOOL_THREAD_COUNT": str(threads)}
+        environment = {**os.environ, "PYTHON_THREADPOOL_THREAD_COUNT": str(threads), **(settings or {})}
         pool = WorkerPool(WorkerLaunch(write_app(folder / "app", APP), environment), size=size, timeout_seconds=timeout)
         await pool.start()
         try:
@@ -171,6 +200,14 @@ def test_a_failure_has_type_text_and_the_frames_of_user_code_only(tmp_path: Path
     assert surrogate.message == "\ud800"
 
 
+@pytest.mark.parametrize(("settings", "reader"), [({}, "durable_quick_replay"), ({"DEVHOST_PLAIN_SDK": "1"}, "dateutil.parser._parser")])
+def test_replays_are_quick_unless_the_sdk_is_to_stay_as_it_is(tmp_path: Path, settings: dict[str, str], reader: str) -> None:
+    async def work(pool: WorkerPool) -> str:
+        return result(await pool.invoke(call("reader_of_timestamps")))
+
+    assert with_pool(tmp_path, work, settings=settings) == f'"{reader}"'
+
+
 def test_calls_spread_over_the_workers(tmp_path: Path) -> None:
     async def work(pool: WorkerPool) -> set[str]:
         return {result(outcome) for outcome in await asyncio.gather(*(pool.invoke(call("pid")) for _ in range(12)))}
@@ -179,15 +216,17 @@ def test_calls_spread_over_the_workers(tmp_path: Path) -> None:
 
 
 def test_sync_calls_wait_for_threads_and_async_calls_do_not_wait_for_them(tmp_path: Path) -> None:
-    async def work(pool: WorkerPool) -> tuple[set[str], list[str]]:
-        sleeping = [asyncio.ensure_future(pool.invoke(call("sleep", 0.4))) for _ in range(6)]
-        await asyncio.sleep(0.1)
-        resting = await asyncio.wait_for(asyncio.gather(*(pool.invoke(call("rest", 0.1)) for _ in range(50))), 2)
-        assert not all(task.done() for task in sleeping)
-        return {result(outcome) for outcome in await asyncio.gather(*sleeping)}, [result(outcome) for outcome in resting]
+    async def work(pool: WorkerPool) -> tuple[list[str], list[str]]:
+        waiting = [asyncio.ensure_future(pool.invoke(call("gate"))) for _ in range(6)]
+        resting = await asyncio.wait_for(asyncio.gather(*(pool.invoke(call("rest", 0.1)) for _ in range(50))), 60)
+        while result(await pool.invoke(call("company"))) != "2":
+            pass
+        assert not any(task.done() for task in waiting)
+        (tmp_path / "app" / "open").touch()
+        return [result(outcome) for outcome in await asyncio.gather(*waiting)], [result(outcome) for outcome in resting]
 
-    threads, resting = with_pool(tmp_path, work, threads=2)
-    assert len(threads) == 2
+    companies, resting = with_pool(tmp_path, work, threads=2)
+    assert max(map(int, companies)) == 2
     assert resting == ['"rested"'] * 50
 
 

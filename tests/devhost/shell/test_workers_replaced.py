@@ -113,7 +113,7 @@ def test_an_app_that_hangs_when_it_is_loaded_is_given_up_with_the_place(tmp_path
     assert ended.stdout == (
         "error: the app has not finished loading after 1 s; it is at function_app.py line 4 -> helper.py line 6 -> helper.py line 4 "
         "(time.sleep(600)). What waits belongs into a function, not into a module; --load-timeout SECONDS allows more time\n"
-        "0 functions, 1 errors, 0 warnings\n"
+        "0 functions, 1 error, 0 warnings\n"
     )
 
 

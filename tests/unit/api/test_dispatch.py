@@ -5,7 +5,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.api.world import ORIGIN, World, json_of
@@ -193,13 +193,11 @@ JSON_VALUES = st.recursive(
 FIELDS = st.sampled_from(["selection", "partitions", "parameters", "rerun", "reason", "author", "idempotency_key"]) | st.text()
 
 
-@settings(max_examples=150, deadline=None)
 @given(body=st.dictionaries(FIELDS, JSON_VALUES) | JSON_VALUES)
 def test_no_body_whatsoever_is_a_defect(body: object) -> None:
     assert World().post("/runs", body).status in (202, 400, 422)
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     path=st.lists(st.sampled_from(["runs", "assets", "graph", "health", "data", "partitions", "cancel"]) | st.text(max_size=8), max_size=4),
     query=st.dictionaries(st.sampled_from(["limit", "cursor", "partition", "columns", "format"]) | st.text(), st.text(min_size=1)),

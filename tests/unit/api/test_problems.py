@@ -7,8 +7,8 @@ import pytest
 from tidemill import errors
 from tidemill.api import errors as api
 from tidemill.api.problems import STATUS, problem_response, status_of, title_of
-from tidemill.api.redact import redact
 from tidemill.errors import TidemillError
+from tidemill.redact import redact
 from tools.reference.errors import error_classes
 
 

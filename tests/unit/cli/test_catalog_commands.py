@@ -98,6 +98,26 @@ def test_a_branch_is_made_run_on_compared_merged_and_ended(applied: Path, capsys
     assert '"trial"' in told_after
 
 
+def test_a_branch_is_brought_up_to_date(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["branch", "create", "trial", "--local", "--at", "1"]) == 0
+    assert run(["branch", "update", "trial", "--local"]) == 0
+    assert "trial took over main (commit 2, 3 units changed)." in capsys.readouterr().out
+    assert rows(capsys, "--branch", "trial") == rows(capsys) == [{"sum": 12}]
+    assert run(["apply", "--local", "demo/*", "--branch", "trial", "--param", "count=5"]) == 0
+    assert run(["apply", "--local", "demo/*", "--param", "count=6"]) == 0
+    assert run(["branch", "update", "trial", "--local"]) == 2
+    assert "--keep" in capsys.readouterr().err
+    assert run(["branch", "update", "trial", "--keep", "--local", "--json"]) == 0
+    assert told(capsys)["changed"] == 0
+    assert rows(capsys, "--branch", "trial") == [{"sum": 20}]
+    assert run(["branch", "merge", "trial", "--local", "--json"]) == 0, "what both changed was settled on the branch"
+    assert told(capsys)["branch"] == "main"
+    assert rows(capsys) == [{"sum": 20}]
+    assert run(["branch", "update", "main", "--local", "--json"]) == 0, "from itself there is nothing to take over"
+    assert told(capsys)["changed"] == 0
+    assert run(["verify"]) == 0
+
+
 @pytest.mark.parametrize("arguments", [["branch", "create"], ["branch", "list", "x"], ["branch", "rename", "x"]])
 def test_a_branch_command_that_makes_no_sense_exits_with_2(applied: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*arguments, "--local", "--json"]) == 2

@@ -17,13 +17,17 @@ from orchestrators.materialize_run import materialize_run
 from tidemill import AllPartitions, AssetContext, Definitions, Group, Input, StaticPartitions, asset, external_asset
 from tidemill.execution import plans
 from tidemill.execution.local import apply_local
+from tidemill.execution.materialize import materialize_units
 from tidemill.execution.publishing import publish_tranche
+from tidemill.execution.run_plans import open_tranche, plan_run
 from tidemill.execution.runs import CancelRecord
 from tidemill.execution.runtime import Runtime
 from tidemill.messages.codec import to_json
-from tidemill.messages.run import RunInput
+from tidemill.messages.run import MaterializeUnits, RunInput
+from tidemill.model.facts import Materialization
 from tidemill.model.keys import RunId, unit_key
 from tidemill.model.runs import RunRequest, RunResult, RunStatus
+from tidemill.plan.progress import TrancheProgress
 from tidemill.plan.stored import to_head
 from tidemill.storage.base import BlobStore
 from tidemill.storage.memory import MemoryStore
@@ -134,6 +138,55 @@ def test_units_are_published_one_by_one(executor: str) -> None:
     assert (result.status, result.commit, result.commit_count) == (RunStatus.SUCCEEDED, 9, 9)
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_unit_is_published_the_moment_it_is_done(executor: str) -> None:
+    project = Project("unit")
+    seen: dict[str, list[str]] = {}
+    project.on_day = lambda day: seen.update({day: project.published()})
+    getattr(project, executor)()
+    assert seen == {f"d{day}": days(*range(day)) for day in range(8)}
+
+
+class Chain:
+    """Two groups published unit by unit, one made from the other, all in one tranche."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.stamp = 1
+
+    def runtime(self) -> Runtime:
+        @asset(key="bronze.n", partitions=DAYS, group=Group("bronze", commit="unit"), parameters={"stamp": 0})
+        def bronze_n(context: AssetContext) -> pa.Table:
+            return pa.table({"day": [context.partition_key], "stamp": [context.parameters["stamp"]]})
+
+        @asset(key="silver.n", partitions=DAYS, group=Group("silver", commit="unit"), code_version=str(self.stamp))
+        def silver_n(bronze_n: pa.Table) -> pa.Table:
+            return bronze_n
+
+        return Runtime(self.store, lambda: Definitions([bronze_n, silver_n]), project=Path("/project"), now=lambda: NOW)
+
+    def run(self, run: str, stamp: int, *, rerun: bool = False) -> RunResult:
+        request = RunRequest(run_id=run, selection="*", parameters={"stamp": stamp}, rerun=rerun, requested_at=NOW)
+        return apply_local(self.runtime(), request, threads=4)
+
+
+def test_what_a_published_unit_was_made_from_has_been_published_before() -> None:
+    chain = Chain()
+    runs = [chain.run("run-1", 1), chain.run("run-2", 2)]
+    chain.stamp = 2
+    runs += [chain.run("run-3", 1), chain.run("run-4", 1, rerun=True)]  # the third takes the bronze of the first over, and makes silver
+    assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
+    assert [run.commit_count for run in runs] == [16, 16, 16, 16]
+    catalog = chain.runtime().catalog
+    published: set[str] = set()
+    for number in range(1, catalog.head().number + 1):
+        entries = catalog.view(number).all_entries().values()
+        published |= {entry.record for entry in entries}
+        for record in map(catalog.record, (entry.record for entry in entries)):
+            assert isinstance(record, Materialization)
+            assert {each.record for each in record.inputs} <= published
+
+
 @pytest.mark.parametrize("commit", ["window", "unit"])
 def test_both_executors_write_the_same_history(commit: str) -> None:
     one, other = Project(commit), Project(commit)
@@ -206,7 +259,7 @@ def test_a_conflict_ends_the_run_names_both_writers_and_says_what_had_been_publi
     catalog = project.runtime().catalog
 
     def interfere(day: str) -> None:
-        if day == "d5":
+        if day == ("d5" if commit == "window" else "d3"):
             catalog.commit({unit_key("bronze.n@d4"): None}, base=catalog.head().number, author="eve", reason="mine", at=NOW)
 
     project.on_day = interfere
@@ -217,9 +270,9 @@ def test_a_conflict_ends_the_run_names_both_writers_and_says_what_had_been_publi
     assert message.startswith("`bronze.n@d4` was changed by eve with log entry ")
     assert "after run `run-2` (ada) was planned" in message
     assert "What had been published before stays: " in message
-    assert result.commit_count == (1 if commit == "window" else 4)
     made = {part for _, run, part, _, _ in project.log() if run == "run-2"}
-    assert made == ({"window-000000"} if commit == "window" else {f"unit-{day:06d}" for day in range(4)})
+    assert made == ({"window-000000"} if commit == "window" else {f"unit-{day:06d}" for day in (0, 1, 2, 3, 5)})
+    assert {each.part for each in result.commits} == made
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -238,8 +291,9 @@ def test_a_fence_stops_everything_after_it(executor: str, commit: str) -> None:
     assert result.status is RunStatus.CANCELED
     assert result.error is not None
     assert "What had been published before stays: " in result.error.message
-    assert project.published() == days(0, 1, 2)
+    assert project.published() == (days(0, 1, 2) if commit == "window" else days(0, 1, 2, 3))
     assert [kind for kind, *_ in project.log()][-1] == "fence"
+    assert result.commit_count == len(project.log()) - 1
 
 
 def _recorded(commit: str) -> tuple[Project, str]:
@@ -270,6 +324,34 @@ def _copy(store: BlobStore) -> MemoryStore:
         assert blob is not None
         copied.create(name, blob.data)
     return copied
+
+
+def test_a_crash_before_or_after_any_call_of_making_and_publishing_a_unit_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidemill.storage.conditional.time.sleep", lambda _: None)
+    project = Project("unit")
+    runtime = project.runtime()
+    runtime.runs.create(project.request())
+    tranche = open_tranche(runtime, RunId("run-1"), plan_run(runtime, RunId("run-1")).plan, 0)
+    (batch, *_) = TrancheProgress(tranche).take(1)
+    command = MaterializeUnits.of("run-1", tranche, batch)
+
+    def make(store: BlobStore) -> Any:
+        return materialize_units(Project("unit", store).runtime(), command)
+
+    undisturbed = FaultyStore(_copy(project.store))
+    make(undisturbed)
+    history = Project("unit", undisturbed.inner).log()
+    assert [part for _, _, part, _, _ in history] == ["unit-000000"]
+    met = 0
+    for number, fault in itertools.product(range(len(undisturbed.calls)), Fault):
+        store = FaultyStore(_copy(project.store), at({number: fault}))
+        try:
+            make(store)
+        except (Crash, Exception):
+            make(store.inner)
+        assert Project("unit", store.inner).log() == history, (number, fault, store.calls[number])
+        met += len(store.met)
+    assert met > 60
 
 
 @pytest.mark.parametrize("commit", ["window", "unit"])

@@ -21,7 +21,7 @@ def request(run: str) -> RunRequest:
     return RunRequest(run_id=run, selection="*", requested_at=AT)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.from_regex(r"[a-z0-9][a-z0-9\-]{2,12}", fullmatch=True), unique=True, max_size=12), st.integers(1, 5))
 def test_runs_come_newest_first_page_by_page(ids: list[str], size: int) -> None:
     runs = Runs(MemoryStore())

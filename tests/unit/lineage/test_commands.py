@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.unit.cli.app_server import serving
+from tests.unit.lineage.backend import backend
 from tests.unit.lineage.world import Shop
 from tidemill.cli import event_targets
 from tidemill.cli.main import run
@@ -154,38 +151,6 @@ def test_events_go_into_a_file(shop: Shop, tmp_path: Path, capsys: pytest.Captur
     assert list(tmp_path.iterdir()) == [file]
 
 
-@contextmanager
-def backend(refuse_after: int = 1000, *, status: int = 503, recovers: bool = False, key: str = "") -> Iterator[tuple[str, list[Any]]]:
-    """A lineage backend that has enough after some events, for good or just once, and may want a key."""
-    taken: list[Any] = []
-    refused: list[int] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            full = len(taken) == refuse_after and not (recovers and refused)
-            wrong = bool(key) and self.headers["Authorization"] != f"Bearer {key}"
-            if full:
-                refused.append(status)
-            elif not wrong:
-                taken.append(json.loads(body))
-            self.send_response(401 if wrong else status if full else 201)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/api/v1/lineage", taken
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def test_events_are_posted_in_order(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     with backend() as (address, taken):
         assert run(["export-events", latest(shop), "--to", address, "--json"]) == 0
@@ -238,6 +203,16 @@ def test_an_unknown_run_leaves_no_file(shop: Shop, tmp_path: Path, capsys: pytes
     assert run(["export-events", "20260102t030405-0000ffff", "--file", str(tmp_path / "x.jsonl"), "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "not-found"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_place_they_go_where_the_environment_says(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    with backend(key="right") as (address, taken):
+        monkeypatch.setenv("OPENLINEAGE_URL", address.removesuffix("/api/v1/lineage"))
+        monkeypatch.setenv("OPENLINEAGE_API_KEY", "right")
+        monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "shop.prod")
+        assert run(["export-events", latest(shop)]) == 0
+    assert {event["job"]["namespace"] for event in taken} == {"shop.prod"}
+    assert len(taken) == 12
 
 
 @pytest.mark.parametrize("where", [[], ["--file", "a", "--to", "http://b"]])

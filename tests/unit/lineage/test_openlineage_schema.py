@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from tests.unit.lineage.openlineage_schemas import FOLDER, facets, faults
 from tests.unit.lineage.test_openlineage import events_of
 from tests.unit.lineage.world import Shop
-from tidemill.lineage.openlineage import Event, RunHistory, end_event, start_event, unit_events
+from tidemill.lineage.openlineage import Event, Part, RunHistory, Span, end_event, start_event, unit_events
 from tidemill.lineage.values import ColumnEdge, ColumnLineage
 from tidemill.model.columns import ColumnUse
 from tidemill.model.facts import Column, DataFile, Entry, InputVersion, Materialization, Observation, Record
+from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
 from tidemill.model.outcomes import ErrorInfo, Failed, Skipped, Succeeded, Unchanged, UnitOutcome
 from tidemill.model.runs import RunRequest, RunResult, RunStatus
-from tidemill.plan.plan import Action, Plan, PlannedAsset, PlannedUnit
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+UNIT = UnitKey(AssetKey("gold.x"), PartitionKey(""))
 
 
 @pytest.fixture(scope="module")
@@ -143,20 +144,8 @@ def histories(draw: st.DrawFn) -> RunHistory:
     if status is not None:
         end = START + draw(st.timedeltas(timedelta(0), timedelta(days=9)))
         result = RunResult(run_id="r", status=status, started_at=START, finished_at=end, error=draw(st.none() | ERROR))
-    planned = PlannedAsset(key="gold.x", code_version=draw(HASH), parameters={}, reads_partition=False)
-    plan = Plan(
-        selection="x",
-        partitions="*",
-        branch="main",
-        base=0,
-        snapshot="",
-        rerun=False,
-        assets=(planned,),
-        units=tuple(
-            PlannedUnit(asset=0, partition=str(at), action=Action.RUN, reason="", inputs=(), pinned=(), current=None) for at in range(units)
-        ),
-        observations=(),
-    )
+    code = draw(HASH)
+    recorded = draw(st.none() | st.just(START + timedelta(minutes=1)))
     edges = draw(
         st.lists(st.builds(ColumnEdge, column=TEXT, source_asset=TEXT, source_column=TEXT, use=st.sampled_from(ColumnUse), known=TEXT))
     )
@@ -165,13 +154,17 @@ def histories(draw: st.DrawFn) -> RunHistory:
     return RunHistory(
         request=RunRequest(run_id="r", selection=draw(TEXT), requested_at=START),
         result=result,
-        plan=plan,
         started_at=START,
         outcomes=outcomes,
+        units=lambda wanted: {at: (UnitKey(AssetKey("gold.x"), PartitionKey(str(at))), code) for at in wanted},
+        span=lambda at, _unit, _outcome: (
+            Span(START, recorded, with_run=False, published=published)
+            if recorded and at % 2
+            else Span(START, result.finished_at if result else None, with_run=True, published=published)
+        ),
         records=lambda wanted: {each: records[each] for each in wanted},
         columns=lambda _record: lineage,
         definition=lambda _asset, _version: None,
-        is_published=lambda _unit, _entry: published,
         namespace=draw(st.text(min_size=1, max_size=8)),
     )
 
@@ -204,11 +197,19 @@ def test_every_run_gives_sound_events(history: RunHistory) -> None:
     events += [last] if last else []
     decoded = json.loads(json.dumps(events, allow_nan=False))
     assert [fault for event in decoded for fault in faults(event)] == []
-    # Every run that has begun to be told has one START and, if the whole has ended, exactly one end.
+    # Every run that has begun to be told has one START and, once it has ended, exactly one end.
     kinds: dict[str, list[str]] = {}
     for event in events:
         kinds.setdefault(event["run"]["runId"], []).append(event["eventType"])
     assert len(kinds) == 1 + len(history.started)
-    for found in kinds.values():
+    ended = (
+        [True] * len(kinds)
+        if last
+        else [False, *(history.span(at, UNIT, history.outcomes[at]).ended is not None for at in history.started)]
+    )
+    for found, has_ended in zip(kinds.values(), ended, strict=True):
         assert found[0] == "START"
-        assert found[1:] == [] if last is None else len(found) == 2 and found[1] in {"COMPLETE", "FAIL", "ABORT"}
+        assert len(found) == 2 and found[1] in {"COMPLETE", "FAIL", "ABORT"} if has_ended else found[1:] == []
+    # What is sent while a run goes on and at its end is what is told of it afterwards.
+    live = [*unit_events(history, history.started, Part.RECORDED), *unit_events(history, history.started, Part.ENDED)]
+    assert sorted(map(repr, live)) == sorted(map(repr, unit_events(history, history.started)))

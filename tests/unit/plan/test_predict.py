@@ -8,6 +8,7 @@ import pytest
 
 from orchestrators.materialize_run import WINDOW
 from tests.replay.test_materialize_run import Activities, chain_plan, start
+from tests.unit.execution.test_publishing import Project
 from tests.unit.execution.test_reusing import Days
 from tidemill.errors import SettingsError
 from tidemill.execution.local import apply_local
@@ -18,6 +19,8 @@ from tidemill.plan import predict as predictions
 from tidemill.plan.plan import Action, Plan, PlannedAsset, PlannedUnit, UnitInput
 from tidemill.plan.predict import Seen, Span, predict
 from tidemill.plan.prices import Prices
+from tidemill.storage.memory import MemoryStore
+from tidemill.testing.faults import FaultyStore
 
 NOTHING = Seen({}, None, 0)
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,6 +99,20 @@ def test_storage_calls_are_as_predicted_within_fifteen_percent_and_ten_calls(day
     check()  # nothing does
     world.rows[world.days[0]] = [7] * (days + 5)
     check()  # one day does
+
+
+@pytest.mark.parametrize("commit", ["run", "window", "unit"])
+def test_storage_calls_of_groups_that_are_published_sooner(commit: str) -> None:
+    store = FaultyStore(MemoryStore())
+    project = Project(commit, store)
+    for stamp in (1, 2):
+        project.stamp = stamp
+        found = predict(make_plan(project.runtime(), project.request()), NOTHING, Prices())
+        store.calls.clear()
+        project.local()
+        reads = sum(call.verb in ("get", "names") for call in store.calls)
+        for actual, predicted in ((reads, found.storage_reads), (len(store.calls) - reads, found.storage_writes)):
+            assert 0.85 * predicted.at_least - 10 <= actual <= 1.15 * predicted.at_most + 10, (actual, predicted)
 
 
 def result(seconds: float, *, succeeded: int, found: int = 0, took: float = 2.0) -> RunResult:

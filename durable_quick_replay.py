@@ -8,7 +8,8 @@ more of a replay. The engine writes one form only, which `datetime.fromisoformat
 errors are the same. Nothing else that uses dateutil is touched, and no class is. It is done for exactly the release it was written against and only if the
 file is, to the letter, the one that was read; otherwise it does nothing and says so in one line.
 
-This module needs nothing of the rest of Tidemill: any app on the Durable SDK can use it, or copy it. It can go when the SDK stops parsing what nobody
+This module stands alone, beside what uses it: Tidemill's app asks for it by name, the local host does it for every app. Any other app on the Durable SDK
+can use it, or copy it. It can go when the SDK stops parsing what nobody
 reads: only the timestamps of `OrchestratorStarted` are ever looked at.
 """
 
@@ -54,13 +55,18 @@ def quicken_replay() -> bool:
     Returns:
         Whether replays are quick now. If not, one warning was logged that says why.
     """
-    try:
-        problem = _quicken()
-    except Exception as error:  # noqa: BLE001 - whatever a release that nobody has seen may do, the app goes on without this
-        problem = f"{type(error).__name__}: {error}"
+    problem = why_not_quick()
     if problem is not None:
         _log.warning("Replays are left as slow as the Durable SDK has them: %s", problem)
     return problem is None
+
+
+def why_not_quick() -> str | None:
+    """As `quicken_replay`, for whom slow replays need no warning: why they stay slow, or None if they are quick now."""
+    try:
+        return _quicken()
+    except Exception as error:  # noqa: BLE001 - whatever a release that nobody has seen may do, the app goes on without this
+        return f"{type(error).__name__}: {error}"
 
 
 def quick(original: Parse) -> Parse:

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tidemill import quick_replay
-from tidemill.quick_replay import MODULE, SAMPLES, quick, quicken_replay
+import durable_quick_replay
+from durable_quick_replay import MODULE, SAMPLES, quick, quicken_replay
 from tidemill.testing.replay import ReplayDriver
 from tools.bootstrap import ROOT
 
@@ -75,7 +75,7 @@ other_timestamps = st.one_of(
         st.integers(0, 40),
         st.sampled_from([*list("0123456789TZ-:., +٣"), ""]),
     ),
-    st.from_regex(quick_replay._PLAIN, fullmatch=True),  # months to 99, hours to 99
+    st.from_regex(durable_quick_replay._PLAIN, fullmatch=True),  # months to 99, hours to 99
 )
 
 
@@ -249,13 +249,18 @@ def test_it_is_done_once_and_touches_nothing_but_the_one_name(caplog: pytest.Log
             importlib.metadata,
             "version",
             lambda _: "1.7.1",
-            "azure-functions-durable is 1.7.1, and tidemill.quick_replay was written for 1.7.0.",
+            "azure-functions-durable is 1.7.1, and durable_quick_replay was written for 1.7.0.",
         ),
-        (quick_replay, "SOURCE", hashlib.sha256(b"another").hexdigest(), f"the source of {MODULE} is not that of 1.7.0."),
+        (durable_quick_replay, "SOURCE", hashlib.sha256(b"another").hexdigest(), f"the source of {MODULE} is not that of 1.7.0."),
         (SDK, "dt_parse", datetime.fromisoformat, f"`dt_parse` in {MODULE} is not dateutil's: something else has replaced it."),
-        (quick_replay, "MODULE", "azure.durable_functions.gone", "ModuleNotFoundError: No module named 'azure.durable_functions.gone'"),
         (
-            quick_replay,
+            durable_quick_replay,
+            "MODULE",
+            "azure.durable_functions.gone",
+            "ModuleNotFoundError: No module named 'azure.durable_functions.gone'",
+        ),
+        (
+            durable_quick_replay,
             "quick",
             lambda _: datetime.fromisoformat,
             "dateutil reads 2026-11-21T15:33:31Z as datetime.datetime(2026, 11, 21, 15, 33, 31, tzinfo=",
@@ -270,7 +275,7 @@ def test_whatever_is_not_as_expected_is_left_alone_with_one_line(
     before = SDK.dt_parse
     assert not quicken_replay()
     assert SDK.dt_parse is before
-    assert [(each.levelno, each.name) for each in caplog.records] == [(logging.WARNING, "tidemill.quick_replay")]
+    assert [(each.levelno, each.name) for each in caplog.records] == [(logging.WARNING, "durable_quick_replay")]
     assert caplog.messages[0].startswith(f"Replays are left as slow as the Durable SDK has them: {said}")
     assert "\n" not in caplog.messages[0]
 
