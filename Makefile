@@ -6,7 +6,7 @@ BIN := .venv/bin
 AT_ONCE := 2
 BENCHMARKS := main_job host replay planner catalog
 BENCH ?= $(BENCHMARKS)
-CODE := tidemill orchestrators activities devhost tools pipelines function_app.py
+CODE := tidemill orchestrators activities devhost tools pipelines durable_quick_replay.py function_app.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check types scan conformance chaos differential proof bench pictures fmt lock clean
@@ -31,10 +31,11 @@ setup: ## Install everything, pinned and hashed; does nothing when nothing chang
 run: setup ## Start Azurite and the local host, run the main job, stay until Ctrl-C
 	@$(BIN)/python -m tools.stack $(if $(DETACH),--detach) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(JOB),--job '$(JOB)')
 
+# Hundreds of short processes are started, so what Python compiles is kept, even where that is switched off.
 test: check scan ## Run the static checks and the scan, then the whole test-suite
 	@seed=$${PYTHONHASHSEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "PYTHONHASHSEED=$$seed (set it to repeat this run)"; \
-	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -m "not conformance and not proof" -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -m "not conformance and not proof" -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## Lint, format, types, import rules, lock files: seconds
 	@$(BIN)/ruff check .
@@ -58,8 +59,9 @@ chaos: setup ## Kill host and workers 200 times, make storage fail, and check ev
 differential: setup ## Compare the local host with durabletask's engine on thousands of generated orchestrations
 	@$(BIN)/python -m pytest tests/differential -m proof -s $(ARGS)
 
-proof: setup ## Every proof that takes minutes: chaos, differential, damage, readers during kills
+proof: setup ## Every proof that takes minutes: chaos, differential, damage, readers during kills, laws on many examples
 	@$(BIN)/python -m pytest -m proof -s $(ARGS)
+	@TIDEMILL_TEST_FULL=1 $(BIN)/python -m pytest tests/property -m "not proof" -n $(AT_ONCE) $(ARGS)
 
 bench: setup ## Measure speed and size, with a plain Python loop or a peer beside each figure
 	@for each in $(BENCH); do echo "== $$each"; $(BIN)/python -m benchmarks.$$each $(ARGS) || exit 1; done

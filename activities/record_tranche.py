@@ -17,9 +17,11 @@ def record_tranche(runtime: Runtime, command: RecordTranche) -> RecordTrancheRep
     record = runtime.runs.plan(run)
     if record is None:
         raise NotFound(f"Run `{run}` has no plan on record.", hint="Its records were deleted while it was under way; start it again.")
-    runtime.runs.record_tranche(run, command.number, TrancheRecord(outcomes=command.outcomes))
+    runtime.runs.record_tranche(run, command.number, TrancheRecord(outcomes=command.outcomes, recorded_at=runtime.now()))
     cancel_requested = runtime.runs.cancel(run) is not None
-    published = None if cancel_requested else publish_tranche(runtime, run, record.plan, command.number)
+    # Also of a run that is cancelled: its fence keeps everything new out, and what was published before it is put on record.
+    published = publish_tranche(runtime, run, record.plan, command.number)
+    runtime.listener.recorded(run, command.number)
     refused = published is not None and published.error is not None
     if cancel_requested or refused or command.number + 1 >= len(runtime.plans.head(record.plan).starts):
         return RecordTrancheReply(following=None, cancel_requested=cancel_requested)

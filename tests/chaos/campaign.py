@@ -156,7 +156,7 @@ class Round:
 
     def _look(self) -> None:
         """Checks storage while nobody works on it."""
-        time.sleep(0.05)  # what the dead host had sent is still being carried out
+        time.sleep(0.2)  # what the dead host had sent is still being carried out
         length = len(self._runs())
         snapshot = take_snapshot(self._storage, self._hub)
         self._take(snapshot)

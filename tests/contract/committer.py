@@ -1,4 +1,7 @@
-"""One of many writers: `python committer.py ADDRESS CONTAINER WRITER COMMITS`. Every commit touches a unit of its own; every fifth also one that all fight for."""
+"""One of many writers: `python committer.py ADDRESS CONTAINER WRITER COMMITS`. Every commit touches a unit of its own; every fifth also one that all fight for.
+
+It says when it has seen the catalog, and begins when it is told to: writers that begin together meet in their first commit.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,18 @@ from tidemill.storage import open_store
 
 def main(address: str, container: str, writer: str, commits: int) -> None:
     catalog = Catalog(open_store(address, container=container))
-    conflicts = 0
+    conflicts, known = 0, catalog.view()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
     for number in range(commits):
         run = f"run-{writer}-{number}"
         made = Entry(digest(f"record {run}".encode()), digest(run.encode()), digest(f"print {run}".encode()))
         while True:
-            view = catalog.view()
             try:
                 catalog.commit(
                     {unit_key(f"own.writer_{writer}@{number:04d}"): made} | ({unit_key("contested"): made} if number % 5 == 0 else {}),
-                    base=view.number,
+                    base=known.number,
                     run_id=run,
                     author=f"writer {writer}",
                     reason="because",
@@ -33,6 +38,8 @@ def main(address: str, container: str, writer: str, commits: int) -> None:
                 break
             except CatalogConflict:
                 conflicts += 1
+            finally:
+                known = catalog.view()
     sys.stdout.write(f"{conflicts}\n")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,17 @@ import pytest
 from tidemill.storage import BlobStore, open_store
 from tidemill.storage.local import LocalStore
 from tidemill.storage.memory import MemoryStore
-from tools.stack import Azurite, StackError
+from tools.stack import StackError
 
 
 @pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def azurite(request: pytest.FixtureRequest) -> str:
     """A connection string. TIDEMILL_TEST_AZURITE names one that runs already."""
     given = os.environ.get("TIDEMILL_TEST_AZURITE")
-    if given:
-        yield given
-        return
     try:
-        running = Azurite.start(log=tmp_path_factory.mktemp("azurite") / "azurite.log")
+        return given or str(request.getfixturevalue("storage"))
     except StackError as error:
         pytest.skip(f"Azurite did not start: {error} (`make setup` installs it)")
-    try:
-        yield running.endpoints.connection_string
-    finally:
-        running.stop()
 
 
 @pytest.fixture(params=["memory", "folder", "azurite"])

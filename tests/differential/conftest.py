@@ -6,19 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.devhost.durable.conftest import storage  # noqa: F401
 from tests.differential.on_devhost import DevhostEngine, devhost_engine
 from tests.differential.on_durabletask import DurableTaskEngine, durabletask_engine
 
 
-@pytest.fixture(scope="session")
-def ours(storage: str) -> Iterator[DevhostEngine]:  # noqa: F811
+@pytest.fixture(scope="package")
+def ours(storage: str) -> Iterator[DevhostEngine]:
     """The SDK on our engine."""
     with devhost_engine(storage) as engine:
         yield engine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def theirs() -> Iterator[DurableTaskEngine]:
     """durabletask on its engine in memory."""
     with durabletask_engine() as engine:

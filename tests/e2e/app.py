@@ -37,14 +37,14 @@ class App:
             reply = self.http.get(f"/runs/{run}")
             if reply.status_code == 500 and not reply.content:  # the host's answer to a call whose worker died under it
                 assert time.monotonic() < deadline, "the worker did not come back"
-                time.sleep(0.2)
+                time.sleep(0.1)
                 continue
             view: dict[str, Any] = reply.json()
             assert reply.status_code == (200 if view.get("status") in FINAL else 202), reply.text
             if view["status"] in until:
                 return view
             assert time.monotonic() < deadline, f"the run is still {view['status']} after {seconds} s: {view}"
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     def run(self, selection: str, **request: Any) -> dict[str, Any]:
         """Starts a run and follows it to its end."""

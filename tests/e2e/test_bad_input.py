@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.app import App
+from tests.e2e.app import FINAL, App
 from tests.e2e.conftest import KIND
 from tools.stack import Azurite, Host, HostKind, StackError
 
@@ -63,7 +63,8 @@ def wrong_schema() -> pa.Table:
 
 @asset(key="slow.units", partitions=MONTHS)
 def slow(context: AssetContext) -> pa.Table:
-    time.sleep(2)
+    while not os.path.exists(os.environ["BAD_INPUT_FILE"] + ".open"):
+        time.sleep(0.05)
     return pa.table({"n": [1]})
 
 
@@ -192,11 +193,12 @@ def test_a_source_that_is_missing_or_not_what_it_says(bad: App, project: Path) -
     assert bad.run("copy.file")["status"] == "succeeded"
 
 
-def test_cancelling_a_run_publishes_nothing_and_what_is_done_is_kept(bad: App) -> None:
+def test_cancelling_a_run_publishes_nothing_and_what_is_done_is_kept(bad: App, project: Path) -> None:
     run = bad.start("slow.units or slow.after")
     bad.wait(run, until=frozenset({"running"}))
     reply = bad.http.post(f"/runs/{run}/cancel", json={"author": "ada", "reason": "wrong month"})
     assert reply.status_code == 202, reply.text
+    (project / "numbers.txt.open").touch()  # until now none of its units could end
     view = bad.wait(run)
     assert view["status"] == "canceled"
     assert "wrong month" in view["error"]["message"]
@@ -261,7 +263,7 @@ class TestOperations:
             ports = (azurite.endpoints.blob, azurite.endpoints.queue, azurite.endpoints.table)
             with Host.start(connection_string=azurite.connection_string, log=logs / "host.log") as host, App(host.url) as app:
                 run = app.start("flights/*")
-                app.wait(run, until=frozenset({"running"}))
+                assert app.wait(run, until=FINAL | {"running"})["status"] == "running"
                 azurite.stop()
                 down = app.http.get("/health")
                 assert down.status_code == 503

@@ -29,7 +29,10 @@ def undisturbed(app: App) -> dict[str, str]:
 def wait_for_units(app: App, run: str, count: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        view: dict[str, Any] = app.http.get(f"/runs/{run}").json()
+        reply = app.http.get(f"/runs/{run}")
+        if reply.status_code == 500 and not reply.content:  # the host's answer to a call whose worker died under it
+            continue
+        view: dict[str, Any] = reply.json()
         if view["units"]["succeeded"] >= count:
             return
         assert view["status"] in ("pending", "running"), view
@@ -50,35 +53,24 @@ def _parent(path: Path) -> int:
     return 0
 
 
-@pytest.mark.parametrize("units", [2, 40])
-def test_a_killed_host_loses_nothing(units: int, undisturbed: dict[str, str], logs: Path) -> None:
+@pytest.mark.skipif(KIND is not HostKind.DEVHOST, reason="finds the worker as a child process of the local host")
+def test_a_killed_host_and_a_killed_worker_lose_nothing(undisturbed: dict[str, str], logs: Path) -> None:
     with Azurite.start(log=logs / "azurite.log") as azurite:
         storage = azurite.connection_string
         with Host.start(connection_string=storage, log=logs / "host-1.log", kind=KIND) as host, App(host.url) as app:
             run = app.start("flights/*")
-            wait_for_units(app, run, units)
+            wait_for_units(app, run, 2)
             host.child.kill()
         with Host.start(connection_string=storage, log=logs / "host-2.log", kind=KIND) as host, App(host.url) as app:
+            wait_for_units(app, run, 20)
+            victims = workers_of(host.child.pid)
+            assert victims
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+            wait_for_units(app, run, 40)
+            host.child.kill()
+        with Host.start(connection_string=storage, log=logs / "host-3.log", kind=KIND) as host, App(host.url) as app:
             view = app.wait(run, seconds=120)
             assert view["status"] == "succeeded", view
             assert app.versions(*MADE, *OBSERVED) == undisturbed
             assert len(app.http.get("/runs").json()["runs"]) == 1
-
-
-@pytest.mark.skipif(KIND is not HostKind.DEVHOST, reason="finds the worker as a child process of the local host")
-@pytest.mark.parametrize("units", [20])
-def test_a_killed_worker_loses_nothing(units: int, undisturbed: dict[str, str], logs: Path) -> None:
-    with (
-        Azurite.start(log=logs / "azurite.log") as azurite,
-        Host.start(connection_string=azurite.connection_string, log=logs / "host.log", kind=KIND) as host,
-        App(host.url) as app,
-    ):
-        run = app.start("flights/*")
-        wait_for_units(app, run, units)
-        victims = workers_of(host.child.pid)
-        assert victims
-        for victim in victims:
-            os.kill(victim, signal.SIGKILL)
-        view = app.wait(run, seconds=120)
-        assert view["status"] == "succeeded", view
-        assert app.versions(*MADE, *OBSERVED) == undisturbed

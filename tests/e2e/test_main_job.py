@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from azure.storage.blob import ContainerClient
 
 from tests.e2e.app import App
 from tests.e2e.conftest import KIND
+from tests.unit.lineage.backend import backend
+from tests.unit.lineage.openlineage_schemas import faults
 from tools.stack import Azurite, Host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,9 +32,21 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def app(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The app on a catalog and a hub of its own, which nobody has used before."""
-    settings = {"TIDEMILL_CONTAINER": "main-job", "AzureFunctionsJobHost__extensions__durableTask__hubName": "MainJob"}
+def lineage() -> Iterator[tuple[str, list[Any]]]:
+    """A lineage backend, and the events that it has taken."""
+    with backend(key="lineage-key") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def app(azurite: Azurite, lineage: tuple[str, list[Any]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app on a catalog and a hub of its own, which nobody has used before; its runs are told to the lineage backend."""
+    settings = {
+        "TIDEMILL_CONTAINER": "main-job",
+        "AzureFunctionsJobHost__extensions__durableTask__hubName": "MainJob",
+        "OPENLINEAGE_URL": lineage[0].removesuffix("/api/v1/lineage"),
+        "OPENLINEAGE_API_KEY": "lineage-key",
+    }
     log = tmp_path_factory.mktemp("main-job") / "host.log"
     with Host.start(connection_string=azurite.connection_string, log=log, kind=KIND, settings=settings) as host, App(host.url) as running:
         yield running
@@ -104,6 +119,20 @@ def test_the_stored_parquet_says_the_same_to_plain_pyarrow(azurite: Azurite, run
                 rows += table.num_rows
                 distance += pc.sum(table["distance"]).as_py()
     assert (rows, distance) == (336_776, 350_217_607)
+
+
+def test_the_run_has_told_the_lineage_backend_what_can_be_exported_of_it(
+    app: App, lineage: tuple[str, list[Any]], run: dict[str, Any]
+) -> None:
+    exported = app.http.get(f"/runs/{run['run_id']}/events", params={"limit": 1000}).json()["events"]
+    deadline = time.monotonic() + 60
+    while exported[-1] not in lineage[1]:  # they are sent beside the run
+        assert time.monotonic() < deadline, f"{len(lineage[1])} of {len(exported)} events arrived"
+        time.sleep(0.1)
+    assert len(exported) == 2 * (61 + 1)
+    told = {json.dumps(event, sort_keys=True) for event in lineage[1]}
+    assert told >= {json.dumps(event, sort_keys=True) for event in exported}
+    assert [fault for event in exported for fault in faults(event)] == []
 
 
 def test_a_second_run_starts_no_unit_and_commits_nothing(app: App, run: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def played(nodes: Nodes, history: list[dict[UnitKey, Entry | None]]) -> tuple[st
 
 
 @given(histories)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20)
 def test_it_holds_what_a_dict_holds(history: list[dict[UnitKey, Entry | None]]) -> None:
     nodes = Nodes(Objects(MemoryStore()))
     root, model = played(nodes, history)
@@ -63,7 +63,7 @@ def test_it_holds_what_a_dict_holds(history: list[dict[UnitKey, Entry | None]]) 
 
 
 @given(histories, st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20)
 def test_equal_content_has_equal_roots_whatever_the_order(history: list[dict[UnitKey, Entry | None]], chance: object) -> None:
     nodes = Nodes(Objects(MemoryStore()))
     root, model = played(nodes, history)
@@ -78,7 +78,7 @@ def test_equal_content_has_equal_roots_whatever_the_order(history: list[dict[Uni
 
 
 @given(histories, histories)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20)
 def test_a_diff_is_exactly_what_differs_and_leads_from_one_to_the_other(
     left: list[dict[UnitKey, Entry | None]], right: list[dict[UnitKey, Entry | None]]
 ) -> None:
@@ -93,7 +93,7 @@ def test_a_diff_is_exactly_what_differs_and_leads_from_one_to_the_other(
 
 
 @given(histories)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20)
 def test_every_node_is_well_formed(history: list[dict[UnitKey, Entry | None]]) -> None:
     nodes = Nodes(Objects(MemoryStore()))
     root, _ = played(nodes, history)
@@ -108,7 +108,7 @@ def test_every_node_is_well_formed(history: list[dict[UnitKey, Entry | None]]) -
 
 
 @given(st.integers(1, 2000), st.lists(st.integers(0, 1999), min_size=1, max_size=5, unique=True))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10)
 def test_a_change_writes_one_path_per_unit(size: int, touched: list[int]) -> None:
     store = FaultyStore(MemoryStore())
     nodes = Nodes(Objects(store))

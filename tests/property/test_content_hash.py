@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemill.storage.formats import content_hash as module
@@ -54,7 +54,6 @@ def tables(draw: st.DrawFn) -> pa.Table:
 
 
 @given(tables(), st.data())
-@settings(max_examples=80, deadline=None)
 def test_cutting_and_rejoining_does_not_count(table: pa.Table, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, table.num_rows), max_size=4)))
     edges = [0, *cuts, table.num_rows]
@@ -69,7 +68,6 @@ def test_cutting_and_rejoining_does_not_count(table: pa.Table, data: st.DataObje
 
 
 @given(tables(), st.sampled_from(["none", "zstd", "snappy"]), st.booleans(), st.integers(1, 5))
-@settings(max_examples=50, deadline=None)
 def test_storing_it_in_any_way_does_not_count(table: pa.Table, compression: str, dictionary: bool, group: int) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression=compression, use_dictionary=dictionary, row_group_size=group)
@@ -89,14 +87,12 @@ def identity(value: Any) -> Any:
 
 
 @given(tables(), tables())
-@settings(max_examples=80, deadline=None)
 def test_it_is_equal_exactly_when_the_content_is(left: pa.Table, right: pa.Table) -> None:
     same = left.schema.equals(right.schema) and identity(left.to_pylist()) == identity(right.to_pylist())
     assert (content_hash(left) == content_hash(right)) == same
 
 
 @given(tables(), st.data())
-@settings(max_examples=50, deadline=None)
 def test_changing_one_cell_counts(table: pa.Table, data: st.DataObject) -> None:
     if not table.num_rows:
         return

@@ -147,7 +147,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def all_that_is_reachable_is_there(self) -> None:
-        assert verify(self.store, also=check_records).problem is None
+        assert verify(self.store, also=functools.partial(check_records, now=self.now)).problem is None
 
     @invariant()
     def whoever_goes_on_finds_everything(self) -> None:

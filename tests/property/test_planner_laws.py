@@ -116,7 +116,7 @@ def mills(draw: st.DrawFn) -> Mill:
 CHANGES = st.tuples(st.sampled_from(["source", "code", "back", "run", "nothing"]), st.integers(0, 9))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(mills(), st.lists(CHANGES, max_size=4), st.booleans())
 def test_what_is_executed_is_what_was_planned_in_order_and_then_nothing_is_left(
     mill: Mill, changes: list[tuple[str, int]], rerun: bool
@@ -152,7 +152,7 @@ def test_what_is_executed_is_what_was_planned_in_order_and_then_nothing_is_left(
     assert mill.content() == fresh.content()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(mills(), st.lists(CHANGES, max_size=2), st.lists(CHANGES, max_size=2))
 def test_a_saved_plan_is_refused_if_and_only_if_it_would_not_be_made_again(
     mill: Mill, before: list[tuple[str, int]], after: list[tuple[str, int]]

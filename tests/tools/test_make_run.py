@@ -77,6 +77,7 @@ def test_a_crash_in_the_middle_of_the_main_job_loses_nothing(tmp_path: Path, sta
     second.until("Running. Ctrl-C stops it")
     assert "going on with the run that an earlier start left unfinished" in second.said
     assert "succeeded" in second.said
+    assert "tidemill show gold.delay_report" in second.said
     app = second.app()
     with app.http:
         [run] = app.http.get("/runs").json()["runs"]

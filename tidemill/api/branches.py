@@ -65,12 +65,13 @@ def diff_branch(app: ApiApp, call: Call[BranchDiffQuery, Nothing]) -> ApiRespons
 
 def merge_branch(app: ApiApp, call: Call[Nothing, MergeRequest]) -> ApiResponse:
     """Takes over on another branch what changed on this one since the two last had everything in common. All or nothing: a unit that both changed is a
-    conflict that names both writers.
+    conflict that names both writers, unless what the other branch holds is to be kept.
     """
     body, source = call.body, app.runtime.catalog.on(call.params["branch"])
     source.head()
     target = catalog_of(app, body.into)
-    return json_response(moved(target, target.merge(source.branch, author=body.author, reason=body.reason, at=app.runtime.now())))
+    done = target.merge(source.branch, keep=body.keep, author=body.author, reason=body.reason, at=app.runtime.now())
+    return json_response(moved(target, done))
 
 
 def delete_branch(app: ApiApp, call: Call[Farewell, Nothing]) -> ApiResponse:

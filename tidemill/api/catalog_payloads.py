@@ -154,6 +154,8 @@ class MergeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     into: KeyText = ""
     """The branch that takes over the changes; empty: the one the app runs on."""
+    keep: bool = False
+    """Units that both changed to different things stay as they are there, instead of being a conflict."""
     author: KeyText = ""
     """Who; shown in the history."""
     reason: Why = ""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -18,22 +17,21 @@ from tidemill.api.errors import NotMaterialized, NotMeasurable, UnknownColumn
 from tidemill.api.http import ApiResponse, json_response
 from tidemill.api.lineage_payloads import MeasureRequest
 from tidemill.api.payloads import KeyText
-from tidemill.api.redact import redact
 from tidemill.api.route import Call, Nothing
 from tidemill.catalog.catalog import CatalogView
 from tidemill.definitions.assets import AssetDefinition, AssetKind
 from tidemill.errors import UnknownPartition
-from tidemill.execution.measurements import Measurements, measurement_key
-from tidemill.execution.records import read_records
+from tidemill.execution.known_columns import declared_columns, held_of, key_of, measurement_of
+from tidemill.execution.measurements import Measurements
 from tidemill.execution.runtime import Runtime
 from tidemill.execution.sampling import CodeRefused, recorded_sample, run_beside
-from tidemill.graph.asset_graph import AssetGraph
 from tidemill.lineage.column_trace import ColumnWalk
 from tidemill.lineage.columns import column_lineage
 from tidemill.lineage.measuring import NotRepeatable, Parts, Refused, measure
 from tidemill.lineage.values import ColumnLineage, Direction, Measurement, RefusedColumn, SampledInput
-from tidemill.model.facts import Column, Materialization
+from tidemill.model.facts import Materialization
 from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
+from tidemill.redact import redact
 
 MAX_SECONDS = 150
 """How long one measurement may take: below what a Functions host lets a request take."""
@@ -50,15 +48,6 @@ class ColumnsQuery(AsOf, frozen=True, kw_only=True):
     """`upstream` (what it comes from) or `downstream` (what it bears on)."""
     depth: Annotated[int, Meta(ge=0, le=1000)] | None = None
     """Assets to go; without it, to the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What an asset holds, and what that was made from."""
-
-    record: Materialization
-    inputs: Mapping[str, Sequence[Column]]
-    """Columns by input name, of those that were materialized."""
 
 
 def get_column_lineage(app: ApiApp, call: Call[AsOf, Nothing]) -> ApiResponse:
@@ -93,7 +82,7 @@ def measure_columns(app: ApiApp, call: Call[Nothing, MeasureRequest]) -> ApiResp
             f"`{unit}` has not been materialized yet, so there are no inputs on record to measure with.",
             hint=f"Run `tidemill run {definition.key}`.",
         )
-    on_record, key = Measurements(runtime.store), _key(definition, held_of(runtime, record))
+    on_record, key = Measurements(runtime.store), key_of(definition, held_of(runtime, record))
     known = on_record.find(key, Measurement)
     if known is None or known[0] < body.rows:
         on_record.record(key, body.rows, _measure(runtime, definition, record, body.rows))
@@ -121,25 +110,6 @@ def lineage_of(runtime: Runtime, view: CatalogView, definition: AssetDefinition)
     return msgspec.structs.replace(known, remarks=(remark, *known.remarks))
 
 
-def declared_columns(graph: AssetGraph, definition: AssetDefinition) -> dict[str, Sequence[str]]:
-    """Columns by asset key, of those that an asset reads and that declare a schema: of external ones no others are known."""
-    read = {each.asset: graph.assets[each.asset].schema for each in definition.inputs.values() if each.asset in graph.assets}
-    return {key: tuple(schema.names) for key, schema in read.items() if schema is not None}
-
-
-def held_of(runtime: Runtime, record: Materialization) -> Held:
-    """A version with the columns of what it was made from."""
-    first = {each.name: each.record for each in reversed(record.inputs)}
-    read = read_records(runtime.catalog, first.values())
-    return Held(record, {name: made.columns for name, at in first.items() if isinstance(made := read[at], Materialization)})
-
-
-def measurement_of(runtime: Runtime, definition: AssetDefinition, held: Held) -> Measurement | None:
-    """What was measured of an asset's code on inputs with these columns; None if nothing was."""
-    found = Measurements(runtime.store).find(_key(definition, held), Measurement)
-    return found[1] if found else None
-
-
 def _partition(app: ApiApp, definition: AssetDefinition, text: str) -> PartitionKey | None:
     now = app.runtime.now()
     if text and (definition.partitions is None or not definition.partitions.contains(text, now)):
@@ -153,10 +123,6 @@ def _last(runtime: Runtime, view: CatalogView, asset: AssetKey, partition: Parti
     entry = held[0] if held else None
     record = runtime.catalog.record(entry.record) if entry else None
     return record if isinstance(record, Materialization) else None
-
-
-def _key(definition: AssetDefinition, held: Held) -> str:
-    return measurement_key(definition.code_version, held.record.parameters, held.inputs)
 
 
 def _measure(runtime: Runtime, definition: AssetDefinition, record: Materialization, rows: int) -> Measurement:

@@ -14,7 +14,6 @@ from tidemill.api.assets import find_asset
 from tidemill.api.catalog_payloads import RunOrigin, UnitReason, WhyNotView, WhyView
 from tidemill.api.errors import NotMaterialized
 from tidemill.api.http import ApiResponse, json_response
-from tidemill.api.redact import redact
 from tidemill.api.route import Call, Nothing
 from tidemill.definitions.assets import AssetDefinition
 from tidemill.errors import NotFound, UnknownPartition
@@ -24,6 +23,7 @@ from tidemill.execution.runtime import Runtime
 from tidemill.model.keys import PartitionKey, UnitKey, partition_key, run_id
 from tidemill.model.runs import RunRequest
 from tidemill.plan.explain import chain
+from tidemill.redact import redact
 
 
 class WhyQuery(AsOf, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ from tidemill.api.app import ApiApp
 from tidemill.api.http import ApiResponse, json_response
 from tidemill.api.payloads import Health, HealthCheck
 from tidemill.api.problems import RETRY_AFTER_SECONDS
-from tidemill.api.redact import redact
 from tidemill.api.route import Call, Nothing
 from tidemill.errors import TidemillError
+from tidemill.redact import redact
 from tidemill.version import VERSION
 
 

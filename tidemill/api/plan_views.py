@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tidemill.api.plan_payloads import PlanView, UnitView
-from tidemill.api.redact import redact
 from tidemill.execution.explaining import exact_reasons
 from tidemill.execution.recorded import recorded
 from tidemill.execution.runtime import Runtime
 from tidemill.execution.saved import SavedPlan
 from tidemill.plan.plan import Plan
 from tidemill.plan.predict import predict
+from tidemill.redact import redact
 
 EXPLAINED = 500
 """Units whose reason is told exactly; each costs a look at its record, so that of a big plan only the first are."""

@@ -14,8 +14,8 @@ from tidemill import errors
 from tidemill.api import errors as api
 from tidemill.api.http import ApiResponse, json_response
 from tidemill.api.problem import MEDIA_TYPE, Problem, ProblemPart
-from tidemill.api.redact import redact
 from tidemill.execution.saved import PlanDrifted, sentence
+from tidemill.redact import redact
 
 log = logging.getLogger("tidemill.api")
 

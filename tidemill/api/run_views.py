@@ -10,13 +10,13 @@ import msgspec
 from tidemill.api.http import ApiRequest
 from tidemill.api.payloads import AssetProgress, CancelRequested, RunOutput, RunSummary, RunView, UnitCounts
 from tidemill.api.plan_summary import PlannedUnits
-from tidemill.api.redact import redact
 from tidemill.api.run_facts import RunFacts
 from tidemill.execution.runtime import Runtime
 from tidemill.model.keys import run_id
 from tidemill.model.outcomes import ErrorInfo, Failed
 from tidemill.model.runs import AssetResult, RunStatus, UnitFailure
 from tidemill.plan.counts import FIELDS
+from tidemill.redact import redact
 
 FAILURES_SHOWN = 100
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tidemill.catalog.commit import describe, last_writer
+from tidemill.catalog.commit import describe, last_writer, same
 from tidemill.catalog.diff import Change, diff
 from tidemill.catalog.edit import apply
 from tidemill.catalog.objects import EMPTY_ROOT
@@ -79,7 +79,7 @@ def rollback(target: Writer, to: Position, author: Author, *, base: int | None) 
     return target.advance(step, author)
 
 
-def merge(target: Writer, source: Writer, author: Author) -> Committed:
+def merge(target: Writer, source: Writer, author: Author, *, keep: bool = False) -> Committed:
     """Takes over what changed on the source since the two parted. See `Catalog.merge`."""
     theirs = source.head()
 
@@ -90,8 +90,8 @@ def merge(target: Writer, source: Writer, author: Author) -> Committed:
         origin = target.snapshots.get(ancestor).root if ancestor else EMPTY_ROOT
         wanted = diff(target.nodes, origin, theirs.root)
         here = {change.unit: change for change in diff(target.nodes, origin, head.root)}
-        conflicts = [change for change in wanted if change.unit in here and here[change.unit].after != change.after]
-        if conflicts:
+        conflicts = [change for change in wanted if change.unit in here and not same(here[change.unit].after, change.after)]
+        if conflicts and not keep:
             raise _conflict(target, head, source, theirs, conflicts)
         updates = {change.unit: change.after for change in wanted if change.unit not in here}
         edit = apply(target.nodes, head.root, updates)
@@ -119,5 +119,5 @@ def _conflict(target: Writer, head: Position, source: Writer, theirs: Position, 
     more = f" and {len(conflicts) - _NAMED} more" if len(conflicts) > _NAMED else ""
     return CatalogConflict(
         f"`{source.log.branch}` cannot be merged into `{target.log.branch}`: both changed {shown}{more}. `{unit}` was changed {by}.",
-        hint=f"Bring `{source.log.branch}` up to date, or roll one side back.",
+        hint=f"Keep what `{target.log.branch}` holds of them with --keep, and run it again; or roll one side back.",
     )

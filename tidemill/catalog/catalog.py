@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tidemill.catalog import branches
 from tidemill.catalog.asof import resolve
-from tidemill.catalog.commit import commit, fence, last_writer
+from tidemill.catalog.commit import commit, commits_of, fence, last_writer
 from tidemill.catalog.diff import Change, diff
 from tidemill.catalog.keys import TrustedKey, change_keys, known_keys
 from tidemill.catalog.log import Log
@@ -147,6 +147,10 @@ class Catalog:
         who = Author(author, reason, instant(at))
         return commit(self._writer, changes, base=base, expected=expected or {}, run_id=run_id, author=who, part=part, seen=seen)
 
+    def commits_of(self, run_id: str, *, after: int) -> dict[str, Committed]:
+        """What a run has committed after a log number, by part."""
+        return commits_of(self._writer, run_id, after)
+
     def fence(self, run_id: str, *, author: str, reason: str, at: datetime) -> Committed:
         """Shuts a run out: once this returns, nothing of the run that was not committed before ever is, not even by a frozen worker that wakes up.
 
@@ -188,17 +192,25 @@ class Catalog:
         found = {name: self._writer_of(name).last() for name in branches.names(self.store)}
         return {name: last for name, last in found.items() if exists(last)}
 
-    def merge(self, source: str, *, author: str, reason: str, at: datetime) -> Committed:
+    def merge(self, source: str, *, keep: bool = False, author: str, reason: str, at: datetime) -> Committed:
         """Takes over what changed on another branch since the two last had everything in common.
 
         Units changed here only stay; units changed on both sides to the same are fine.
+
+        Args:
+            source: the other branch.
+            keep: units that both changed to different things stay as they are here, instead of being a conflict. A plan will run them again if what they are
+                made from has come over.
+            author: who; shown in the history.
+            reason: why; shown in the history.
+            at: when.
 
         Raises:
             CatalogConflict: both changed a unit, to different things; both writers are named. Nothing is merged.
             NotFound: one of the branches does not exist.
             StoreUnavailable: the outcome is unknown; call again (what is merged already is not merged twice).
         """
-        return branches.merge(self._writer, self._writer_of(source), Author(author, reason, instant(at)))
+        return branches.merge(self._writer, self._writer_of(source), Author(author, reason, instant(at)), keep=keep)
 
     def delete_branch(self, name: str, *, author: str, reason: str, at: datetime) -> Committed:
         """Ends a branch; its log stays, what only it reached becomes garbage.

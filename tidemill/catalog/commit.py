@@ -1,8 +1,8 @@
 """Committing: requirements and updates, decided by who creates the next log entry.
 
 A commit says what it found (the requirements) and what it puts there (the updates). If others committed meanwhile, only the units it touches are
-looked at again: found as required, the updates go on top of what came; found different, the commit is refused and both writers are named. A fence for
-its run met on the way ends it. Its own entry met on the way means it is done already.
+looked at again: found as required, the updates go on top of what came; found as they shall be, made from the same by somebody else, they stay; found
+different, the commit is refused and both writers are named. A fence for its run met on the way ends it. Its own entry met on the way means it is done already.
 """
 
 from __future__ import annotations
@@ -40,9 +40,13 @@ def commit(
             required = lookup_many(writer.nodes, origin, changes.keys() - expected.keys()) | dict(expected)
         held = lookup_many(writer.nodes, head.root, required)
         for unit in sorted(required):
-            if held[unit] != required[unit] and (unit not in changes or held[unit] != changes[unit]):
+            if held[unit] != required[unit] and (unit not in changes or not same(held[unit], changes[unit])):
                 raise _conflict(writer, unit, base, head, f"run `{run_id}` ({author.name})" if run_id else author.name)
-        updates = {unit: entry for unit, entry in changes.items() if held[unit] != entry}
+        updates = {
+            unit: entry
+            for unit, entry in changes.items()
+            if held[unit] != entry and (held[unit] == required[unit] or not same(held[unit], entry))
+        }
         if not updates:
             return Committed(head.number, head.hash, 0)
         edit = apply(writer.nodes, head.root, updates)
@@ -52,9 +56,26 @@ def commit(
     return writer.advance(step, author, part=part)
 
 
+def same(held: Entry | None, wanted: Entry | None) -> bool:
+    """Whether a unit holds what it shall: perhaps another's record of the same content, made from the same. Who was first stays."""
+    if held is None or wanted is None or held == wanted:
+        return held == wanted
+    return held.fingerprint != "" and (held.fingerprint, held.data_version) == (wanted.fingerprint, wanted.data_version)
+
+
 def fence(writer: Writer, run_id: str, author: Author) -> Committed:
     """See `Catalog.fence`."""
     return writer.advance(lambda head: Draft(FENCE, head.root, head.hash, run_id=run_id), author)
+
+
+def commits_of(writer: Writer, run_id: str, after: int) -> dict[str, Committed]:
+    """See `Catalog.commits_of`."""
+    found: dict[str, Committed] = {}
+    for number in range(after + 1, writer.head().number + 1):
+        entry = writer.log.read(number).entry
+        if (entry.run_id, entry.kind) == (run_id, COMMIT):
+            found[entry.part] = Committed(number, entry.snapshot, writer.snapshots.get(entry.snapshot).changed)
+    return found
 
 
 def last_writer(writer: Writer, unit: UnitKey, after: int, upto: Position) -> Position | None:

@@ -9,26 +9,28 @@ A sweep that dies is taken up again by a later call: deciding a fate and deletin
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from tidemill.catalog.reach import Reachable, reachable, retained
+from tidemill.catalog.reach import Reachable, Retained, reachable, retained
 from tidemill.catalog.snapshots import Snapshots, instant
 from tidemill.errors import PlanError
 from tidemill.model.facts import Entry
 from tidemill.model.versions import canonical
 from tidemill.storage.base import BlobStore, Versioned
 from tidemill.storage.conditional import put_once
-from tidemill.storage.guard import OBJECTS, STATE, SWEEP, State, fate_name, object_name, read_list, read_state, state_bytes
+from tidemill.storage.guard import FATES, OBJECTS, STATE, SWEEP, State, fate_name, object_name, read_list, read_state, state_bytes
 from tidemill.storage.objects import Objects
 
 GRACE = timedelta(days=7)
 FINGERPRINTS = "fingerprints/"
+
+_READERS = 16
 
 _SHORTEST_GRACE = timedelta(hours=2)
 """Above the hour for which a process trusts what it put itself."""
@@ -93,6 +95,8 @@ def collect(
     # The claims of commits are seen here or decided by fate: the sweep is announced before anything reachable is looked up.
     live = reachable(objects, retained(store, Snapshots(objects), since=instant(keep_since) if keep_since else ""), extra)
     live.objects.update(each for each in (state.condemned, state.swept) if each)
+    if _garbage(store, live) or set(read_list(store, state.condemned)) - live.objects:
+        live.objects.update(reachable(objects, Retained(set(), set()), _claimed(store, live)).objects)
     doomed = sorted(set(read_list(store, state.condemned)) - live.objects)
     if dry_run:
         garbage = _garbage(store, live) - set(doomed)
@@ -123,6 +127,21 @@ def _garbage(store: BlobStore, live: Reachable) -> set[str]:
     return {sha256 for name in store.names(OBJECTS) if (sha256 := name.rpartition("/")[2]) not in live.objects}
 
 
+def _claimed(store: BlobStore, live: Reachable) -> set[str]:
+    """Records that claims on living fingerprints name: often of another unit, which was made from the same, and which nothing reaches any more."""
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="claims") as pool:
+        found = pool.map(lambda each: store.get(f"{FINGERPRINTS}{each[:2]}/{each}"), sorted(filter(None, live.fingerprints)))
+        return {record for blob in found if blob is not None and (record := _named_by(blob)) is not None} - live.objects
+
+
+def _named_by(claim: Versioned) -> str | None:
+    """The record that a claim names; None if it cannot be read, and counts for nothing."""
+    try:
+        return msgspec.json.decode(claim.data, type=Entry).record
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
 def _sweep(store: BlobStore, generation: int, doomed: list[str], live: Reachable) -> tuple[list[str], bool]:
     """Deletes what nobody claims, and first what would still offer it for reuse. What was deleted, and whether that was all."""
     until = time.monotonic() + _SWEEP.total_seconds()
@@ -147,14 +166,13 @@ def _offering(store: BlobStore, going: set[str], live: Reachable) -> Iterator[st
         if name.rpartition("/")[2] in live.fingerprints:
             continue
         blob = store.get(name)
-        with contextlib.suppress(msgspec.MsgspecError):
-            if blob is not None and msgspec.json.decode(blob.data, type=Entry).record in going:
-                yield name
+        if blob is not None and _named_by(blob) in going:
+            yield name
 
 
 def _forget_fates(store: BlobStore, generation: int) -> None:
     """Drops the fates of all but the last two announcements: a writer that read one of those may still ask."""
-    for name in store.names("gc/fate/"):
+    for name in store.names(FATES):
         if int(name.split("/")[2]) >= generation - 2:
             break
         store.delete(name)

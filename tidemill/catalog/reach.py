@@ -23,7 +23,7 @@ class Reachable(NamedTuple):
 
     objects: set[str]
     fingerprints: set[str]
-    """Fingerprints of the units in retained trees; the index entries of all others may be looked at more closely."""
+    """Fingerprints of the units in retained trees and of records to retain: their claims stay."""
 
 
 class Retained(NamedTuple):
@@ -87,11 +87,11 @@ def reachable(objects: Objects, start: Retained, extra: Iterable[str] = ()) -> R
                     records.update(entry.record for entry in node.entries)
                     fingerprints.update(entry.fingerprint for entry in node.entries)
         level = sorted(below - kept)
-    _follow_records(objects, records, kept, opaque=set(extra))
+    _follow_records(objects, records, kept, fingerprints, opaque=set(extra))
     return Reachable(kept, fingerprints)
 
 
-def _follow_records(objects: Objects, records: set[str], kept: set[str], opaque: set[str]) -> None:
+def _follow_records(objects: Objects, records: set[str], kept: set[str], fingerprints: set[str], opaque: set[str]) -> None:
     """Retains records with their files, and the records of what they were made from (not those files): lineage outlives data."""
     with_files, seen = set(records), set[str]()
     level = sorted(records)
@@ -107,6 +107,7 @@ def _follow_records(objects: Objects, records: set[str], kept: set[str], opaque:
                     before.update(each.record for each in record.inputs)
                     if address in with_files:
                         kept.update(file.sha256 for file in record.files)
+                        fingerprints.add(record.fingerprint)
         level = sorted(before - seen)
 
 

@@ -7,7 +7,7 @@ for that, give it a place the branch is known to have reached (a *checkpoint*, k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +17,7 @@ from tidemill.catalog.diff import diff
 from tidemill.catalog.findings import Found, Problem
 from tidemill.catalog.log import Hint, entry_name, read_hint, ref_name
 from tidemill.catalog.objects import EMPTY_ROOT, Branch, Leaf, LogEntry, Node, Snapshot
-from tidemill.catalog.snapshots import BRANCH, DELETE, FENCE, KEYS, MERGE
+from tidemill.catalog.snapshots import BRANCH, COMMIT, DELETE, FENCE, KEYS, MERGE
 from tidemill.catalog.tree import Nodes, check_node, count_of, items_of, key_of, level_of
 from tidemill.catalog.vouching import Vouching
 from tidemill.errors import IntegrityError, InvalidKey
@@ -116,6 +116,10 @@ class Walk:
         """Names of objects that have their hash."""
         self.records: set[str] = set()
         self.files: set[str] = set()
+        self.made: set[tuple[str, str, str]] = set()
+        """Run, code version and fingerprint of everything that trees hold."""
+        self.commits: list[LogEntry] = []
+        """What runs have committed."""
 
     def branch(self, branch: str, since: int, checkpoint: tuple[int, str]) -> None:
         """Everything that a branch reaches."""
@@ -139,6 +143,8 @@ class Walk:
                     raise Found("altered", name, f"it is not the entry that {source} names")
             self.entries += 1
             entries.append(entry)
+            if entry.kind == COMMIT and entry.run_id:
+                self.commits.append(entry)
         alive = max([since, *(entry.number for entry in entries if entry.kind == BRANCH)])
         if entries and entries[-1].kind == DELETE:
             alive = last + 1  # nothing holds the trees of a branch that was deleted
@@ -219,6 +225,8 @@ class Walk:
             entry.fingerprint,
         ):
             raise Found("misplaced", where, f"it is not the record of `{unit}` that node {node} describes")
+        if isinstance(record, Materialization):
+            self.made.add((record.run_id, record.code_version, record.fingerprint))
 
     def record(self, sha256: str, led: str) -> Record:
         """A record and the files that it names."""
@@ -278,6 +286,11 @@ class Walk:
         if data is None:
             raise Found("altered", name, "its seal does not fit")
         return data
+
+    def need(self, name: str, led: str, listed: Container[str] = ()) -> None:
+        """Makes sure that something is there; it need not be looked up if it was listed."""
+        if name not in listed:
+            self.read(name, led)
 
     def read(self, name: str, led: str = "") -> bytes:
         """The bytes under a name, as they are."""

@@ -46,7 +46,7 @@ COMMANDS: dict[str, _Entry] = {
     "history": _Entry("tidemill.cli.commands.history", "Show what was committed, newest first."),
     "diff": _Entry("tidemill.cli.commands.diff", "Show which units differ between two states."),
     "rollback": _Entry("tidemill.cli.commands.rollback", "Go back to an earlier state."),
-    "branch": _Entry("tidemill.cli.commands.branch", "List, make, compare, merge or end branches."),
+    "branch": _Entry("tidemill.cli.commands.branch", "List, make, compare, merge, update or end branches."),
     "keys": _Entry("tidemill.cli.commands.keys", "List, make, trust, rotate or retire the keys that sign the history."),
     "verify": _Entry("tidemill.cli.commands.verify", "Check that everything stored is what it should be."),
     "export": _Entry("tidemill.cli.commands.export", "Copy a branch with its whole history into a folder."),

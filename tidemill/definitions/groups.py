@@ -15,7 +15,7 @@ class Granularity(StrEnum):
 
     RUN = "run"  # everything that the run made, at its end, or nothing
     WINDOW = "window"  # what one tranche of the run made, as soon as it is through, if all of it succeeded
-    UNIT = "unit"  # each unit that succeeded, with a commit of its own, as soon as its tranche is through
+    UNIT = "unit"  # each unit that succeeded, with a commit of its own, as soon as it is done
 
     @property
     def sooner(self) -> int:
@@ -33,7 +33,7 @@ class Group:
     name: str
     commit: str = Granularity.RUN.value
     """`run`: once, at the end of a run, everything or nothing · `window`: whenever a tranche of the run (at most a hundred units, in plan order) has succeeded ·
-    `unit`: every unit that succeeded, with a commit of its own."""
+    `unit`: every unit that succeeded, with a commit of its own, as soon as it is done."""
 
     def __post_init__(self) -> None:
         """Checks the words.

@@ -40,13 +40,13 @@ class Codes:
         if not missing:
             return
         with ThreadPoolExecutor(min(_WRITERS, len(missing)), thread_name_prefix="codes") as pool:
-            list(pool.map(lambda each: put_once(self._store, _name(each.version), each.content), missing))
+            list(pool.map(lambda each: put_once(self._store, code_name(each.version), each.content), missing))
         with self._lock:
             self._written.update(each.version for each in missing)
 
     def find(self, version: str) -> CodeParts | None:
         """The parts of a code version, or None if they are not on record, or damaged."""
-        found = self._store.get(_name(version))
+        found = self._store.get(code_name(version))
         return None if found is None or digest(found.data) != version else parts_in(found.data)
 
 
@@ -64,5 +64,6 @@ def parts_in(content: bytes) -> CodeParts | None:
         return None
 
 
-def _name(version: str) -> str:
+def code_name(version: str) -> str:
+    """Where the parts of a code version are kept."""
     return f"code/{version[:2]}/{version}"

@@ -22,6 +22,9 @@ from tidemill.plan.plan import Action, Plan
 FAILURES_SHOWN = 100
 """Failures written into the result; the rest stays in the tranche records."""
 
+CANCELED = "run-canceled"
+"""Code of the error with which a run ends whose wish to be cancelled is on record."""
+
 COMMITS_SHOWN = 100
 """Commits written into the result; the rest stays in the log."""
 
@@ -34,6 +37,7 @@ def finish_run(runtime: Runtime, run: RunId) -> RunResult:
     """
     done = runtime.runs.result(run)
     if done is not None:
+        runtime.listener.ended(run)
         return done
     request, record, canceled = runtime.runs.request(run), runtime.runs.plan(run), runtime.runs.cancel(run)
     assert record is not None, "a run is planned before it is finished"
@@ -42,13 +46,17 @@ def finish_run(runtime: Runtime, run: RunId) -> RunResult:
     result = runtime.runs.finish(_result(runtime, request, record, plan, outcomes, canceled))
     runtime.tables.clear()
     give_back_memory()
+    runtime.listener.ended(run)
     return result
 
 
 def refuse_run(runtime: Runtime, run: RunId, error: ErrorInfo) -> RunResult:
     """Ends a run that could not be planned."""
     now = runtime.now()
-    return runtime.runs.finish(RunResult(run_id=run, status=RunStatus.FAILED, started_at=now, finished_at=now, error=error))
+    result = runtime.runs.finish(RunResult(run_id=run, status=RunStatus.FAILED, started_at=now, finished_at=now, error=error))
+    runtime.listener.started(run)
+    runtime.listener.ended(run)
+    return result
 
 
 def _result(
@@ -130,7 +138,7 @@ def _verdict(
         why = f": {canceled.reason}" if canceled.reason else ""
         by = f" by {canceled.author}" if canceled.author else ""
         return RunStatus.CANCELED, ErrorInfo(
-            code="run-canceled",
+            code=CANCELED,
             message=f"The run was cancelled{by}{why}. {stays or 'Nothing was published.'}",
             hint="Finished units are kept and will be reused when you run again.",
         )

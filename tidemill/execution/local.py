@@ -56,9 +56,10 @@ def apply_local(
         for number in range(len(runtime.plans.head(plan).starts)):
             tranche = open_tranche(runtime, run, plan, number)
             progress = _Walk(runtime, pool, run, tranche, counts, on_progress).to_the_end()
-            recorded = TrancheRecord(outcomes=tuple(progress.outcomes[each] for each in sorted(progress.outcomes)))
-            runtime.runs.record_tranche(run, number, recorded)
+            outcomes = tuple(progress.outcomes[each] for each in sorted(progress.outcomes))
+            runtime.runs.record_tranche(run, number, TrancheRecord(outcomes=outcomes, recorded_at=runtime.now()))
             published = publish_tranche(runtime, run, plan, number)
+            runtime.listener.recorded(run, number)
             if published is not None and published.error is not None:
                 break
             counts = Counts.from_lists(counts.to_lists())

@@ -14,15 +14,17 @@ import pyarrow as pa
 
 from tidemill.definitions.assets import AssetDefinition
 from tidemill.definitions.context import AssetContext, Output, context_for
+from tidemill.definitions.groups import Granularity
 from tidemill.errors import IntegrityError
 from tidemill.execution.boundary import UserCodeFailed, call_user_code
+from tidemill.execution.publishing import publish_unit
 from tidemill.execution.reusing import claim_name, input_versions, result_for
 from tidemill.execution.runtime import Runtime
 from tidemill.execution.sources import load_source
 from tidemill.execution.sql import run_sql
 from tidemill.messages.run import MaterializeUnits, UnitsReply
 from tidemill.model.facts import DataFile, Entry, JsonScalar, Materialization
-from tidemill.model.keys import AssetKey, PartitionKey, UnitKey
+from tidemill.model.keys import AssetKey, PartitionKey, RunId, UnitKey
 from tidemill.model.outcomes import ErrorInfo, Failed, Succeeded, UnitOutcome
 from tidemill.model.versions import canonical
 from tidemill.plan.plan import PinnedInput
@@ -44,14 +46,24 @@ class Rejected(Exception):
 
 
 def materialize_units(runtime: Runtime, command: MaterializeUnits) -> UnitsReply:
-    """Materializes each unit of the command on its own; a failure of one is its outcome and does not stop the next.
+    """Materializes each unit of the command on its own; a failure of one is its outcome and does not stop the next. Where units are published one by one, each is
+    as soon as it is there.
 
     Raises:
         StoreUnavailable: the store could not be reached; nothing is known to have failed, the command may be sent again.
         DefinitionError: the deployed definitions are broken.
     """
     asset = runtime.graph.assets.get(AssetKey(command.asset))
-    return UnitsReply(outcomes=tuple(_materialize(runtime, command, asset, work) for work in command.units))
+    return UnitsReply(
+        outcomes=tuple(_and_publish(runtime, command, work, _materialize(runtime, command, asset, work)) for work in command.units)
+    )
+
+
+def _and_publish(runtime: Runtime, command: MaterializeUnits, work: UnitWork, outcome: UnitOutcome) -> UnitOutcome:
+    # A rerun makes another version each time it is tried; only what is on record with its tranche is the one that counts.
+    if command.commit == Granularity.UNIT and isinstance(outcome, Succeeded) and not command.rerun:
+        publish_unit(runtime, RunId(command.run_id), work, outcome)
+    return outcome
 
 
 def _materialize(runtime: Runtime, command: MaterializeUnits, asset: AssetDefinition | None, work: UnitWork) -> UnitOutcome:

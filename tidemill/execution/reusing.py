@@ -66,6 +66,9 @@ def result_for(catalog: Catalog, unit: UnitKey, fingerprint: str, inputs: Sequen
         return None
     if record.unit == unit:
         return entry, record
+    # The claim goes on naming that other record for as long as any unit holds what was made from the same.
+    if not catalog.objects.hold([entry.record, *(file.sha256 for file in record.files)]):
+        return None
     own = msgspec.structs.replace(record, asset=unit.asset, partition=unit.partition, inputs=input_versions(inputs))
     return Entry(record=catalog.objects.put(canonical(own)), data_version=entry.data_version, fingerprint=entry.fingerprint), own
 

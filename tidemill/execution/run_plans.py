@@ -36,6 +36,7 @@ def plan_run(runtime: Runtime, run: RunId) -> PlanRecord:
         runtime.codes.record(runtime.graph.assets[AssetKey(plan.assets[each].key)].code for each in sorted(used))
         address = request.plan or runtime.plans.put(plan)
         record = runtime.runs.start(run, PlanRecord(plan=address, started_at=runtime.now()))
+    runtime.listener.started(run)
     return record
 
 

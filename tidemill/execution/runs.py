@@ -23,6 +23,7 @@ from tidemill.storage.sealed import seal, unseal
 
 RecordT = TypeVar("RecordT", bound=msgspec.Struct)
 
+ENDED = "ended/"
 _INDEX = "recent/"
 _LETTERS = "-0123456789abcdefghijklmnopqrstuvwxyz"
 _MIRROR = "_ZYXWVUTSRQPONMLKJIHGFEDCBA9876543210"
@@ -41,6 +42,8 @@ class TrancheRecord(msgspec.Struct, frozen=True, kw_only=True, tag="run_tranche/
     """How the units of one tranche ended."""
 
     outcomes: tuple[UnitOutcome, ...]
+    recorded_at: datetime | None = None
+    """When this was put on record; None if an earlier version did."""
 
 
 class PublishedRecord(msgspec.Struct, frozen=True, kw_only=True, tag="run_published/1"):
@@ -79,11 +82,11 @@ class Runs:
 
     def claim_key(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
         """Binds an idempotency key to a run, unless it is bound already; returns what it is bound to."""
-        return self._once(f"idempotency/{digest(key.encode())}", record)
+        return self._once(f"idempotency/{key_digest(key)}", record)
 
     def claimed(self, key: str) -> IdempotencyRecord | None:
         """What an idempotency key is bound to, or None."""
-        return self._read(f"idempotency/{digest(key.encode())}", IdempotencyRecord)
+        return self._read(f"idempotency/{key_digest(key)}", IdempotencyRecord)
 
     def create(self, request: RunRequest) -> RunRequest:
         """Records what was asked for; returns what is on record, which is the older one if there is one.
@@ -115,6 +118,10 @@ class Runs:
     def record_tranche(self, run: RunId, number: int, record: TrancheRecord) -> TrancheRecord:
         """Records the outcomes of a tranche; returns the outcomes on record, which are the older ones if there are any."""
         return self._once(f"runs/{run}/tranches/{number:06d}", record)
+
+    def tranche(self, run: RunId, number: int) -> TrancheRecord | None:
+        """How the units of a tranche ended, or None if it is not on record."""
+        return self._read(f"runs/{run}/tranches/{number:06d}", TrancheRecord)
 
     def outcomes(self, run: RunId, tranches: Iterable[int] | None = None) -> dict[int, UnitOutcome]:
         """The recorded outcomes of some tranches, or of all, by plan position."""
@@ -148,8 +155,13 @@ class Runs:
         return self._read(f"runs/{run}/cancel", CancelRecord)
 
     def finish(self, result: RunResult) -> RunResult:
-        """Records the result; returns the result on record, which is the older one if there is one."""
-        return self._once(f"runs/{result.run_id}/result", result)
+        """Records the result; returns the result on record, which is the older one if there is one.
+
+        A mark stays beside the records of the run: whoever finds it and no result knows that the result was lost.
+        """
+        done = self._once(f"runs/{result.run_id}/result", result)
+        put_once(self._store, f"{ENDED}{result.run_id}", b"")
+        return done
 
     def result(self, run: RunId) -> RunResult | None:
         """How the run ended, or None if it has not."""
@@ -187,6 +199,11 @@ class Runs:
             raise MessageError(
                 f"The record `{name}` cannot be read: {error}.", hint="A newer version wrote it; deploy that version."
             ) from error
+
+
+def key_digest(key: str) -> str:
+    """An idempotency key as names and records have it."""
+    return digest(key.encode())
 
 
 def index_name(run: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from tidemill.catalog.signing import Signer
 from tidemill.definitions.collect import load_definitions
 from tidemill.definitions.definitions import Definitions
 from tidemill.execution.codes import Codes
+from tidemill.execution.listening import NOBODY, RunListener
 from tidemill.execution.memory import prefer_returnable_memory
 from tidemill.execution.plans import Plans
 from tidemill.execution.runs import Runs
@@ -22,6 +24,8 @@ from tidemill.settings import Settings
 from tidemill.storage.base import BlobStore
 from tidemill.storage.objects import Objects
 from tidemill.storage.open import open_store
+
+_BRANCHES_KEPT = 16
 
 
 def _utc_now() -> datetime:
@@ -57,6 +61,9 @@ class Runtime:
         self.project = project
         self.branch = branch
         self.now = now
+        self._catalog_on = functools.lru_cache(maxsize=_BRANCHES_KEPT)(self.catalog.on)
+        self.listener: RunListener = NOBODY
+        """Hears what is put on record about runs."""
         self._load = definitions
         self._lock = threading.Lock()
         self._graph: AssetGraph | None = None
@@ -92,7 +99,7 @@ class Runtime:
         Raises:
             InvalidKey: it is no branch name.
         """
-        return self.catalog if branch in ("", self.branch) else self.catalog.on(branch)
+        return self.catalog if branch in ("", self.branch) else self._catalog_on(branch)
 
     @property
     def graph(self) -> AssetGraph:

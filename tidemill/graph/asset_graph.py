@@ -52,6 +52,11 @@ class AssetGraph:
                     heapq.heappush(ready, reader)
         return tuple(order)
 
+    def deployed(self, key: str, code_version: str) -> AssetDefinition | None:
+        """The asset of a key, if there is one and its code is of that version."""
+        found = self.assets.get(AssetKey(key))
+        return found if found is not None and found.code_version == code_version else None
+
     def asset(self, key: str) -> AssetDefinition:
         """The asset of a key.
 

@@ -1,8 +1,9 @@
 """A run as OpenLineage events, built from what is on record about it and from nothing else: the same run gives the same events for ever.
 
 The run is one OpenLineage run, and every unit that it started is another, whose job is the asset and whose parent is the run; an asset is a dataset.
-Records hold no instant for single units, so a unit starts and ends with its run; how long it took is in its facet `tidemill_unit`. A unit whose
-result was not published, because its run failed or was cancelled before, has no outputs. See https://openlineage.io/spec/2-0-2/OpenLineage.json.
+A unit starts when its tranche was opened. It ends when its tranche was recorded if that settled it (it failed, or was published right then), else with
+its run; how long it took is in its facet `tidemill_unit`. A unit whose result was not published, because its run failed or was cancelled before, has no
+outputs. See https://openlineage.io/spec/2-0-2/OpenLineage.json.
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 from tidemill.definitions.assets import AssetDefinition
 from tidemill.lineage import openlineage_facets as facets
 from tidemill.lineage.openlineage_facets import PRODUCER, SPEC
 from tidemill.lineage.values import ColumnLineage
-from tidemill.model.facts import Entry, Materialization, Record
+from tidemill.model.facts import Materialization, Record
 from tidemill.model.keys import UnitKey
 from tidemill.model.outcomes import Failed, Succeeded, UnitOutcome
 from tidemill.model.runs import RunRequest, RunResult, RunStatus
-from tidemill.plan.plan import Plan
-
-NAMESPACE = "tidemill"
+from tidemill.settings import DEFAULT_NAMESPACE
 
 _EVENT = f"{SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _IDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:tidemill:runs")
@@ -33,6 +33,26 @@ Event = dict[str, Any]
 """One event as a JSON value."""
 
 
+class Part(Enum):
+    """Which events of some units are wanted: those that are certain once their tranche is recorded, those that wait for the end of the run, or all."""
+
+    RECORDED = "recorded"
+    ENDED = "ended"
+    ALL = "all"
+
+
+class Span(NamedTuple):
+    """When a unit was at work, and what came of it."""
+
+    started: datetime
+    ended: datetime | None
+    """None: not yet."""
+    with_run: bool
+    """It ends with its run, not with its tranche."""
+    published: bool
+    """A commit of the run holds its result. Means something once it has ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunHistory:
     """Everything on record about a run, and how to look up the rest."""
@@ -40,21 +60,21 @@ class RunHistory:
     request: RunRequest
     result: RunResult | None
     """None: it goes on."""
-    plan: Plan | None
-    """None: it was not planned, or planning was refused."""
     started_at: datetime
     """When it was planned; when it was asked for, if it was not."""
     outcomes: Mapping[int, UnitOutcome]
     """By position in the plan."""
+    units: Callable[[Sequence[int]], Mapping[int, tuple[UnitKey, str]]]
+    """The unit at each of some positions, and its code version."""
+    span: Callable[[int, UnitKey, UnitOutcome], Span]
+    """When the unit at a position was at work."""
     records: Callable[[Iterable[str]], Mapping[str, Record]]
     """Records by hash."""
     columns: Callable[[Materialization], ColumnLineage | None]
     """Column lineage of a version; None if it is not known for the code that made it."""
     definition: Callable[[str, str], AssetDefinition | None]
     """An asset as deployed, by its key; None unless that is the code of the given version."""
-    is_published: Callable[[UnitKey, Entry], bool]
-    """Whether a commit of the run published this version of a unit. Asked only once the run has ended."""
-    namespace: str = NAMESPACE
+    namespace: str = DEFAULT_NAMESPACE
 
     @property
     def started(self) -> Sequence[int]:
@@ -76,43 +96,50 @@ def end_event(history: RunHistory) -> Event | None:
     return _event(_END[result.status], result.finished_at, _run(history, error), _run_job(history))
 
 
-def unit_events(history: RunHistory, positions: Sequence[int]) -> Iterator[Event]:
-    """A START and, once the run has ended, a COMPLETE or FAIL for each of these started units. All records are fetched at once.
+def unit_events(history: RunHistory, positions: Sequence[int], part: Part = Part.ALL) -> Iterator[Event]:
+    """A START and, once it has ended, a COMPLETE or FAIL for each of these started units. All records are fetched at once.
 
     Raises:
         IntegrityError: a record is missing or damaged.
     """
-    assert history.plan is not None or not positions, "units have outcomes only where there is a plan"
-    made = history.records({outcome.entry.record for at in positions if isinstance(outcome := history.outcomes[at], Succeeded)})
+    units = history.units(positions)
+    spans = {position: history.span(position, units[position][0], history.outcomes[position]) for position in positions}
+    wanted = [(position, span) for position, span in spans.items() if part is not Part.ENDED or (span.with_run and span.ended is not None)]
+    made = history.records({outcome.entry.record for at, _ in wanted if isinstance(outcome := history.outcomes[at], Succeeded)})
     read = history.records({each.record for record in made.values() if isinstance(record, Materialization) for each in record.inputs})
-    for position in positions:
+    for position, span in wanted:
         outcome = history.outcomes[position]
         record = made.get(outcome.entry.record) if isinstance(outcome, Succeeded) else None
-        yield from _unit(history, position, outcome, record if isinstance(record, Materialization) else None, read)
+        yield from _unit(history, *units[position], span, outcome, record if isinstance(record, Materialization) else None, read, part)
 
 
 def _unit(
-    history: RunHistory, position: int, outcome: UnitOutcome, record: Materialization | None, read: Mapping[str, Record]
+    history: RunHistory,
+    key: UnitKey,
+    code: str,
+    span: Span,
+    outcome: UnitOutcome,
+    record: Materialization | None,
+    read: Mapping[str, Record],
+    part: Part,
 ) -> Iterator[Event]:
-    assert history.plan is not None
-    key, run = history.plan.key(position), _run(history)
+    run = _run(history)
     about: dict[str, Any] = {
         "parent": facets.parent(run, _run_job(history)),
         "tidemill_unit": facets.unit(outcome, run=history.request.run_id, asset=key.asset, partition=key.partition),
     }
     run_id = str(uuid.uuid5(_IDS, f"{history.request.run_id}/{key}"))
-    code = history.plan.assets[history.plan.units[position].asset].code_version
     job = {"namespace": history.namespace, "name": key.asset, "facets": facets.job(code, history.definition(key.asset, code))}
     inputs = _inputs(history, record, read)
-    yield _event("START", history.started_at, {"runId": run_id, "facets": about}, job, inputs)
-    if history.result is None:
+    if part is not Part.ENDED:
+        yield _event("START", span.started, {"runId": run_id, "facets": about}, job, inputs)
+    if span.ended is None or (part is Part.RECORDED and span.with_run):
         return
     if isinstance(outcome, Failed):
         about = {**about, "errorMessage": facets.error_message(outcome.error)}
-    published = isinstance(outcome, Succeeded) and history.is_published(key, outcome.entry)
-    outputs = [_output(history, record)] if published and record is not None else []
+    outputs = [_output(history, record)] if span.published and record is not None else []
     kind = "FAIL" if isinstance(outcome, Failed) else "COMPLETE"
-    yield _event(kind, history.result.finished_at, {"runId": run_id, "facets": about}, job, inputs, outputs)
+    yield _event(kind, span.ended, {"runId": run_id, "facets": about}, job, inputs, outputs)
 
 
 def _inputs(history: RunHistory, record: Materialization | None, read: Mapping[str, Record]) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ class UnitsReply(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: tuple[UnitOutcome, ...]
 
 
-class MaterializeUnits(Command[UnitsReply], frozen=True, kw_only=True, tag="materialize_units/1"):
+class MaterializeUnits(Command[UnitsReply], frozen=True, kw_only=True, omit_defaults=True, tag="materialize_units/1"):
     """Materialize some units of one asset, each on its own: one failing does not stop the next."""
 
     activity: ClassVar[str] = "materialize_units"
@@ -75,6 +75,8 @@ class MaterializeUnits(Command[UnitsReply], frozen=True, kw_only=True, tag="mate
     parameters: dict[str, JsonScalar]
     rerun: bool
     units: tuple[UnitWork, ...]
+    commit: str = "run"
+    """How often the asset's group is published; with `unit`, each of these as soon as it is there."""
 
     @classmethod
     def of(cls, run_id: str, tranche: Tranche, batch: Batch) -> MaterializeUnits:
@@ -89,6 +91,7 @@ class MaterializeUnits(Command[UnitsReply], frozen=True, kw_only=True, tag="mate
             parameters=asset.parameters,
             rerun=tranche.rerun,
             units=batch.units,
+            commit=asset.commit,
         )
 
 

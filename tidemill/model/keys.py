@@ -7,6 +7,7 @@ instance ids, where a stray `/`, `?` or control character becomes another addres
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import NamedTuple, NewType
 
 from tidemill.errors import InvalidKey
@@ -78,6 +79,16 @@ def run_id(text: str) -> RunId:
     if not _RUN.fullmatch(text):
         raise InvalidKey("run id", text, "3 to 80 characters of a-z, 0-9 and `-`")
     return RunId(text)
+
+
+def new_run_id(now: datetime, token: str) -> RunId:
+    """An id for a run that is asked for now: ids sort by time, to a quarter of a millisecond.
+
+    Args:
+        now: in UTC.
+        token: five random hex digits or more; the last five are used.
+    """
+    return run_id(f"{now:%Y%m%dt%H%M%S}-{now.microsecond * 4096 // 1_000_000:03x}{token[-5:]}")
 
 
 def branch_name(text: str) -> str:

@@ -39,6 +39,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, tag="run_request/1")
     branch: str = "main"
     author: str = ""
     reason: str = ""
+    idempotency: str = ""
+    """Hash of the idempotency key that it came with; empty: none."""
     requested_at: datetime
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tidemill.definitions.groups import Granularity
 from tidemill.model.facts import Entry
 from tidemill.model.outcomes import Succeeded
 from tidemill.plan.plan import Action, Plan, UnitInput
@@ -26,7 +27,7 @@ WINDOW = 40
 LOOKUPS = 2_000
 """Earlier results that a plan looks for at most. What it did not look for is found by the activity that would make it."""
 
-RUN_WRITES, RUN_READS = 5, 17
+RUN_WRITES, RUN_READS = 6, 17
 """Storage calls of a run whatever it does: its records, and finding where the catalog is."""
 
 TRANCHE_WRITES, TRANCHE_READS = 1, 4
@@ -42,6 +43,9 @@ OBSERVATION_WRITES, OBSERVATION_READS = 1, 2
 COMMIT_WRITES, COMMIT_READS = 6, 6
 UNITS_PER_NODE = 64
 """Of a commit: an entry, a snapshot, a hint, a path of tree nodes; beyond that, one node for about so many neighbouring units, written and read."""
+
+PUBLISH_WRITES, PUBLISH_READS = 5, 10
+"""Of a unit that is published on its own: its commit, and finding out beforehand whether what it was made from can be read."""
 
 
 class Seen(NamedTuple):
@@ -135,6 +139,10 @@ class _Sum:
         looked = 0 if plan.rerun else sum(plan.units[each].action is Action.RUN and not plan.units[each].inputs for each in chosen)
         self.reads = RUN_READS + len(tranches) * TRANCHE_READS + self.units * UNIT_READS + min(LOOKUPS, looked + 2 * taken_over)
         self.reads += commits * (COMMIT_READS + nodes)
+        alone = sum(_commit(plan, position) == Granularity.UNIT for position in chosen)
+        windows = sum(any(_commit(plan, position) == Granularity.WINDOW for position in tranche) for tranche in tranches)
+        self.writes += alone * PUBLISH_WRITES + windows * (COMMIT_WRITES + 1)  # and what was published is put on record
+        self.reads += alone * PUBLISH_READS + windows * COMMIT_READS
         # Of an input that a unit made, its record is always read; its data, and what is known of a source, only if they are not at hand.
         sources = {(each.asset, each.partition) for each in plan.observations}
         made = sum(len(plan.units[each].inputs) for each in chosen)
@@ -144,6 +152,11 @@ class _Sum:
     def bill(self, gb_seconds: float) -> Bill:
         """What is charged for: an activity, and the episode of the orchestrator that takes in its reply, are an execution each."""
         return Bill(gb_seconds=gb_seconds, executions=2 * self.activities, writes=self.writes, reads=self.reads)
+
+
+def _commit(plan: Plan, position: int) -> str:
+    """How often the unit at a position is published."""
+    return plan.assets[plan.units[position].asset].commit
 
 
 def _tranches(plan: Plan) -> list[list[int]]:

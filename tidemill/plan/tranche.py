@@ -18,7 +18,7 @@ from tidemill.plan.plan import Action, PinnedInput, PlannedUnit, UnitInput
 from tidemill.plan.stored import SLICE_TRANCHES, PlanHead, PlanSlice, SliceRef, unit_at
 
 
-class TrancheAsset(msgspec.Struct, frozen=True, kw_only=True):
+class TrancheAsset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What all units of one asset share."""
 
     key: str
@@ -30,6 +30,8 @@ class TrancheAsset(msgspec.Struct, frozen=True, kw_only=True):
     """None: a failure is final."""
     total: int
     """Units of this asset in the whole plan."""
+    commit: str = "run"
+    """How often its group is published: see `definitions.groups.Granularity`."""
 
 
 class TrancheUnit(msgspec.Struct, frozen=True, array_like=True):
@@ -117,6 +119,7 @@ def open_tranche(
             mapping_inputs=head.assets[index].mapping_inputs,
             retry=retries[head.assets[index].key],
             total=head.count(index, Action.RUN, Action.WAIT),
+            commit=head.assets[index].commit,
         )
         for index in sorted(used)
     }

@@ -20,6 +20,7 @@ from tidemill.storage.conditional import put_once
 from tidemill.storage.sealed import seal, unseal
 
 STATE = "gc/state"
+FATES = "gc/fate/"
 KEEP = b"keep"
 SWEEP = b"sweep"
 
@@ -124,4 +125,4 @@ def read_list(store: BlobStore, address: str) -> list[str]:
 
 def fate_name(generation: int, sha256: str) -> str:
     """Where it is decided whether a condemned object stays."""
-    return f"gc/fate/{generation:06d}/{sha256}"
+    return f"{FATES}{generation:06d}/{sha256}"

@@ -80,6 +80,11 @@ class Objects:
         """Stores many objects, several at a time; their hashes in the order given. Errors as `put`."""
         return list(_spread(self.put, list(blobs)))
 
+    def hold(self, hashes: Iterable[str]) -> bool:
+        """Keeps objects that were there before from being collected before long; False if it is too late for one of them."""
+        older = [each for each in hashes if not self._recent(each)]
+        return not older or not self._guard.lost(older)
+
     def get(self, sha256: str) -> bytes:
         """The bytes that have this SHA-256.
 

@@ -17,7 +17,7 @@ All of them are environment variables, read once when a process starts. On Azure
 
 _REST = """
 Without `TIDEMILL_STORAGE`, the command line uses `.tidemill/local` in the project, and the app also accepts `AzureWebJobsStorage__accountName`, the
-setting of an identity-based connection. The command line always uses branch `main` and container `tidemill`.
+setting of an identity-based connection. `export-events` reads the settings of OpenLineage too. The command line always uses branch `main` and container `tidemill`.
 
 ## The command line
 
@@ -25,7 +25,6 @@ setting of an identity-based connection. The command line always uses branch `ma
 |---|---|---|
 | `TIDEMILL_URL` | the app's address, as `--url` | the running local stack, else `http://127.0.0.1:7071` |
 | `TIDEMILL_KEY` | a function key of an app on Azure, sent as `x-functions-key` | none: a local host asks for none |
-| `TIDEMILL_OPENLINEAGE_KEY` | the key of a lineage backend, sent by `export-events --to` as `Authorization: Bearer …` | none |
 | `TIDEMILL_TRACE` | `1`: print where a defect of Tidemill happened | no |
 | `NO_COLOR` | any text: no colours | colours on a terminal |
 

@@ -22,6 +22,7 @@ from tools.bootstrap import ROOT
 from tools.stack.azurite import USUAL_PORTS, Azurite
 from tools.stack.child import Child, StackError, die_with_us
 from tools.stack.host import Host, HostKind
+from tools.stack.made import worth_a_look
 from tools.stack.state import Process, Stack, StateFolder
 
 MAIN_JOB = "flights/*"
@@ -84,7 +85,7 @@ def _run(wishes: Wishes, state: StateFolder) -> int:
         _say("app", f"{host.url} on {wishes.host}; up in {time.monotonic() - begun:.1f} s")
         children = [azurite.child, host.child]
         outcome = _run_job(wishes.job, host.url, state, children)
-        _say_where_to_look(host.url, state)
+        _say_where_to_look(host.url, wishes.job, state)
         if wishes.detach:
             print("\nStopping, because of DETACH=1.")
             return outcome
@@ -181,12 +182,14 @@ def _say(what: str, text: str) -> None:
     print(f"  {what:<9}{text}", flush=True)
 
 
-def _say_where_to_look(url: str, state: StateFolder) -> None:
+def _say_where_to_look(url: str, job: str, state: StateFolder) -> None:
+    made = worth_a_look(url, job)
     print("\nWhere to look")
     _say("runs", f"{url}/api/runs")
     _say("assets", f"{url}/api/assets")
     _say("graph", f"{url}/api/graph")
-    _say("table", ".venv/bin/tidemill show gold.delay_report")
+    if made:
+        _say("table", f".venv/bin/tidemill show {made}")
     _say("logs", _short(state.logs))
 
 

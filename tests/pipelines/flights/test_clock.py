@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.flights.transforms import clock
@@ -34,7 +34,6 @@ def next_showing(departure: datetime, minute: int, zone: str | None) -> datetime
         st.tuples(st.datetimes(FIRST, LAST), st.integers(0, 1439), st.sampled_from([*ZONES, None])), min_size=1, max_size=20
     )
 )
-@settings(max_examples=60, deadline=None)
 def test_the_clock_there_shows_the_minute_within_a_day_of_departure(departures: list[tuple[datetime, int, str | None]]) -> None:
     columns = list(zip(*departures, strict=True))
     instants = [each.replace(second=0, microsecond=0, tzinfo=UTC) for each in columns[0]]

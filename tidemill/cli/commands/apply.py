@@ -30,9 +30,11 @@ from tidemill.cli.where import find_project, store_address
 from tidemill.execution.local import apply_local
 from tidemill.execution.runtime import Runtime
 from tidemill.execution.saved import find_plan, refuse_drifted, request_of
-from tidemill.model.keys import AssetKey, RunId, run_id
+from tidemill.execution.telling import tell_of_runs
+from tidemill.model.keys import AssetKey, RunId, new_run_id
 from tidemill.model.runs import RunRequest, RunStatus
 from tidemill.plan.build import refuse_blocked
+from tidemill.settings import LineageBackend
 
 What = Annotated[
     str,
@@ -48,6 +50,8 @@ OneBranch = Annotated[str, typer.Option("--branch", help="The branch to read and
 Detach = Annotated[bool, typer.Option("--detach", help="Start it and return at once.")]
 
 _SHOWN_EVERY_SECONDS = 0.1
+_TELLING_SECONDS = 30.0
+"""How long the end of the command waits for events to be taken: nobody goes on sending after it."""
 _PLAN = re.compile(r"[0-9a-f]{6,64}")
 
 
@@ -103,8 +107,9 @@ def _here(
 ) -> int:
     folder = find_project(Path.cwd(), project)
     runtime = open_runtime(folder, store_address(store, os.environ, folder), branch)
+    tell_of_runs(runtime, LineageBackend.from_environment(os.environ), patience=_TELLING_SECONDS)
     now = datetime.now(UTC)
-    run = run_id(f"{now:%Y%m%dt%H%M%S}-{secrets.token_hex(4)}")
+    run = new_run_id(now, secrets.token_hex(4))
     if planned and AssetKey(what) not in runtime.graph.assets:
         _refuse_extras(partitions, param, branch, rerun=rerun)
         request = _of_plan(runtime, what, run, author or login_name(), reason, now)

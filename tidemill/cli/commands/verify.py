@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from tidemill.cli.options import Json, Project, Store
 from tidemill.cli.output import open_output
 from tidemill.cli.where import find_project, store_address
 from tidemill.cli.words import plural, size
-from tidemill.execution.checking import check_records
+from tidemill.execution.checking import check_objects, check_records
 from tidemill.model.keys import branch_name
 
 Bundle = Annotated[str, typer.Option("--bundle", help="Verify an exported bundle instead: its folder.", show_default=False)]
@@ -69,13 +70,14 @@ def verify(
     if bundle and not Path(bundle).is_dir():
         raise UsageMistake(f"There is no folder {bundle}.", hint="Give --bundle the folder that `tidemill export` has written.")
     known = _checkpoint(checkpoint)
+    runtime = open_runtime(folder, where)
     found = walk(
-        open_runtime(folder, where).store,
+        runtime.store,
         branches=[branch_name(branch)] if branch else None,
         checkpoints={branch or "main": known} if known else None,
         rows=rows,
         trusted=_key(trust),
-        also=check_records,
+        also=check_objects if bundle else partial(check_records, now=runtime.now()),
     )
     if not found.entries and found.problem is None:
         raise UsageMistake("There is nothing to verify: nothing was ever committed there.", hint="Say where with --store or --bundle.")
