@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from devhost.durable.answers import Answer
@@ -20,11 +20,12 @@ from devhost.durable.decisions import Decision, Frame
 from devhost.durable.drift import RETRY_IN_RACE, drift, has_retry_in_race
 from devhost.durable.history import Event, Kind
 from devhost.durable.jsontext import dumps, loads
-from devhost.durable.times import TICKS_PER_SECOND, to_round_trip_text, to_text, to_ticks
+from devhost.durable.retrying import LONGEST_RETRY_MILLISECONDS, Retry
+from devhost.durable.times import to_round_trip_text, to_text, to_ticks
+from devhost.durable.waiting import Node, Waits, compound
 
 HTTP_ACTIVITY: Final = "BuiltIn::HttpActivity"
 _STATUS_LIMIT_KB: Final = 16
-_LONGEST_RETRY_MILLISECONDS: Final = 6 * 86400 * 1000
 _NAMESPACE: Final = uuid.UUID("9e952959-5e33-4daf-827f-2fa12937b875")
 _NEVER: Final = "0001-01-01T00:00:00"
 _NON_DETERMINISTIC: Final = "DurableTask.Core.Exceptions.NonDeterministicOrchestrationException"
@@ -42,40 +43,6 @@ class _NonDeterministic(Exception):
     """The history says one thing and the replay another."""
 
 
-class _Node:
-    """Something the replay waits for."""
-
-    __slots__ = ("children", "done", "failed", "ids", "then")
-
-    def __init__(self, *, done: bool = False, failed: bool = False) -> None:
-        self.done = done
-        self.failed = failed
-        self.ids: list[int] = []
-        self.then: list[Callable[[], None]] = []
-        self.children: list[_Node] = []
-
-    @property
-    def has_failure(self) -> bool:
-        """Whether it has failed, or something in it has that it waits for."""
-        return self.failed or (not self.done and any(child.has_failure for child in self.children))
-
-    def finish(self, *, failed: bool = False) -> None:
-        if not self.done:
-            self.done, self.failed = True, failed
-            for listener in self.then:
-                listener()
-
-
-class _Waits:
-    """External events of one name: those that wait and those that came early."""
-
-    __slots__ = ("early", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[str, _Node]] = []
-        self.early: deque[str] = deque()
-
-
 def replay(events: Sequence[Event], answer: Answer, frame: Frame) -> Decision:
     """Executes the answer's actions against the history and returns what is new."""
     return _Replay(answer, frame).run(events)
@@ -89,10 +56,10 @@ class _Replay:
         self.next_id = 0
         self.new: dict[int, Event] = {}
         self.held: dict[int, Event] = {}
-        self.open: dict[int, _Node] = {}
-        self.waits: dict[str, _Waits] = {}
+        self.open: dict[int, Node] = {}
+        self.waits: dict[str, Waits] = {}
         self.cursor = 0
-        self.current: _Node | None = None
+        self.current: Node | None = None
         self.finished = False
         self.failure: tuple[str, str | None] | None = None
         self.suspended = False
@@ -193,7 +160,7 @@ class _Replay:
             self.decision.carried.append(event)
             return
         name = str(event.members["Name"])
-        waits = self.waits.setdefault(name.lower(), _Waits())
+        waits = self.waits.setdefault(name.lower(), Waits())
         if waits.waiting:
             wanted, node = waits.waiting.pop()
             if wanted != name:
@@ -260,7 +227,7 @@ class _Replay:
             return False
         return len(status.encode("utf-16-le")) // 1024 > _STATUS_LIMIT_KB
 
-    def invoke(self, action: dict[str, Any]) -> _Node:
+    def invoke(self, action: dict[str, Any]) -> Node:
         number = action.get("actionType")
         if number == CALL_ACTIVITY:
             return self.checked("activity", action) or self.activity(action["functionName"], action.get("input"))
@@ -270,7 +237,7 @@ class _Replay:
                 return self.rejected(over, "create_timer")
             return self.timer(to_text(to_ticks(action["fireAt"])), cancelled=bool(action.get("isCanceled")))
         if number in (WHEN_ALL, WHEN_ANY):
-            return self.compound([self.invoke(child) for child in action["compoundActions"]], every=number == WHEN_ALL)
+            return compound([self.invoke(child) for child in action["compoundActions"]], every=number == WHEN_ALL)
         if number == WAIT_EVENT:
             return self.wait(action["externalEventName"])
         if number == CALL_SUB:
@@ -281,45 +248,25 @@ class _Replay:
             return self.entity(action, number)
         if number == CONTINUE_AS_NEW:
             self.continue_input = _as_json(action.get("input"))
-            return _Node(done=True)
+            return Node(done=True)
         if number == CALL_HTTP:
             over = self.over_limit()
             return self.rejected(over, "call_http") if over is not None else self.activity(HTTP_ACTIVITY, dumps(action["httpRequest"]))
         raise _Failure(f"Received an unexpected action type from the out-of-proc function: '${number}'.")
 
-    def compound(self, children: list[_Node], *, every: bool) -> _Node:
-        node = _Node()
-        node.ids = [number for child in children for number in child.ids]
-        waiting = [child for child in children if not child.done]
-        if not waiting or (not every and len(waiting) < len(children)):
-            node.done, node.failed = True, any(child.failed for child in children if child.done)
-            return node
-        left = len(waiting) if every else 1
-
-        def one_done() -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                node.finish(failed=any(child.has_failure for child in children))
-
-        node.children = children
-        for child in waiting:
-            child.then.append(one_done)
-        return node
-
-    def activity(self, name: str, text: Any) -> _Node:
+    def activity(self, name: str, text: Any) -> Node:
         shown = dumps([loads(text) if name == HTTP_ACTIVITY else text]) if self.frame.store_inputs else None
         members = {"Name": name, "Version": "", "Input": shown, "ParentTraceContext": None}
         return self.task(Kind.TaskScheduled, members, {"TaskInput": text if isinstance(text, str) else dumps(text)})
 
-    def timer(self, fire_at: str, *, cancelled: bool = False) -> _Node:
+    def timer(self, fire_at: str, *, cancelled: bool = False) -> Node:
         node = self.task(Kind.TimerCreated, {"FireAt": fire_at}, None)
         if cancelled and not node.done:
             del self.open[node.ids[0]]
             node.finish(failed=True)
         return node
 
-    def sub_orchestration(self, action: dict[str, Any]) -> _Node:
+    def sub_orchestration(self, action: dict[str, Any]) -> Node:
         asked = action.get("instanceId") or ""
         instance_id = asked if asked.strip() else f"{self.frame.execution_id}:{self.next_id}"
         given = _as_json(action.get("input"))
@@ -332,22 +279,22 @@ class _Replay:
         }
         return self.task(Kind.SubOrchestrationInstanceCreated, members, {"TaskInput": given})
 
-    def task(self, kind: Kind, members: dict[str, Any], private: dict[str, str] | None) -> _Node:
+    def task(self, kind: Kind, members: dict[str, Any], private: dict[str, str] | None) -> Node:
         number = self.next_id
         self.next_id += 1
         self.new[number] = Event(kind, members, id=number, timestamp=self.now, private=private)
-        node = self.open[number] = _Node()
+        node = self.open[number] = Node()
         node.ids.append(number)
         return node
 
-    def wait(self, name: str) -> _Node:
-        waits = self.waits.setdefault(name.lower(), _Waits())
+    def wait(self, name: str) -> Node:
+        waits = self.waits.setdefault(name.lower(), Waits())
         if waits.early:
             came = waits.early.popleft()
             if came != name:
                 self.note_case(name, came)
-            return _Node(done=True)
-        node = _Node()
+            return Node(done=True)
+        node = Node()
         waits.waiting.append((name, node))
         return node
 
@@ -356,7 +303,7 @@ class _Replay:
             f"warning: event '{came}' was taken for '{wanted}' but never reaches the orchestrator, which compares names with their case"
         )
 
-    def checked(self, kind: str, action: dict[str, Any]) -> _Node | None:
+    def checked(self, kind: str, action: dict[str, Any]) -> Node | None:
         """A finished, failed node when the engine would reject the call; None when it accepts it."""
         frame, name = self.frame, action.get("functionName") or ""
         problem: str | None = None
@@ -381,16 +328,16 @@ class _Replay:
         self.actions_made += 1
         return None
 
-    def rejected(self, problem: str, name: str) -> _Node:
+    def rejected(self, problem: str, name: str) -> Node:
         self.decision.notes.append(f"error: the call of '{name}' was rejected, so the orchestration waits for ever. {problem}")
-        return _Node(done=True, failed=True)
+        return Node(done=True, failed=True)
 
-    def with_retry(self, action: dict[str, Any], *, is_activity: bool) -> _Node:
+    def with_retry(self, action: dict[str, Any], *, is_activity: bool) -> Node:
         options = action.get("retryOptions")
         if not options:
             raise _Failure("Value cannot be null. (Parameter 'retryOptions')")
         longest = max(options["firstRetryIntervalInMilliseconds"], options.get("maxRetryIntervalInMilliseconds") or 0)
-        if longest > _LONGEST_RETRY_MILLISECONDS:
+        if longest > LONGEST_RETRY_MILLISECONDS:
             return self.rejected("A retry interval is longer than 6 days.", action.get("functionName") or "")
         refused = self.checked("activity" if is_activity else "orchestrator", action)
         if refused is not None:
@@ -398,12 +345,12 @@ class _Replay:
         if options["maxNumberOfAttempts"] < 1:
             return self.rejected("It may be attempted less than once.", action.get("functionName") or "")
 
-        def attempt() -> _Node:
+        def attempt() -> Node:
             return self.activity(action["functionName"], action.get("input")) if is_activity else self.sub_orchestration(action)
 
-        return _Retry(self, attempt, options).node
+        return Retry(options, attempt=attempt, timer=self.timer, now=lambda: self.now).node
 
-    def entity(self, action: dict[str, Any], number: int) -> _Node:
+    def entity(self, action: dict[str, Any], number: int) -> Node:
         frame, target = self.frame, action["instanceId"]
         name = target[1:].partition("@")[0].lower()
         signal = number != CALL_ENTITY
@@ -435,7 +382,7 @@ class _Replay:
         self.next_id += 1
         members = {"InstanceId": target, "Name": event_name, "Input": dumps(request)}
         self.new[number_used] = Event(Kind.EventSent, members, id=number_used, timestamp=self.now)
-        return _Node(done=True) if signal else self.wait(request_id)
+        return Node(done=True) if signal else self.wait(request_id)
 
     # ---- ending
 
@@ -474,46 +421,6 @@ class _Replay:
         if self.cursor < len(actions) or any(child["actionType"] not in (CALL_ACTIVITY, CALL_SUB) for child in children):
             return frozenset()
         return frozenset(number for number in node.ids if number in self.open)
-
-
-class _Retry:
-    """Attempts, waits and the dummy timer after the last failure."""
-
-    def __init__(self, replay: _Replay, attempt: Callable[[], _Node], options: dict[str, Any]) -> None:
-        self.replay = replay
-        self.make = attempt
-        self.options = options
-        self.node = _Node()
-        self.count = 0
-        self.first_at = replay.now
-        self.attempt()
-
-    def attempt(self) -> None:
-        self.wait_for(self.make(), self.attempted)
-
-    def wait_for(self, node: _Node, then: Callable[[_Node], None]) -> None:
-        self.node.ids.extend(node.ids)
-        if node.done:
-            then(node)
-        else:
-            node.then.append(lambda: then(node))
-
-    def attempted(self, node: _Node) -> None:
-        if not node.failed:
-            self.node.finish()
-            return
-        options, now = self.options, to_ticks(self.replay.now)
-        self.count += 1
-        if self.count >= options["maxNumberOfAttempts"]:
-            self.wait_for(self.replay.timer(to_text(now)), lambda _: self.node.finish(failed=True))
-            return
-        timeout = options.get("retryTimeoutInMilliseconds")
-        if timeout is not None and now >= to_ticks(self.first_at) + timeout * TICKS_PER_SECOND // 1000:
-            self.node.finish(failed=True)
-            return
-        delay = options["firstRetryIntervalInMilliseconds"] * (options.get("backoffCoefficient") or 1) ** (self.count - 1)
-        delay = min(delay, options.get("maxRetryIntervalInMilliseconds") or _LONGEST_RETRY_MILLISECONDS)
-        self.wait_for(self.replay.timer(to_text(now + int(delay * TICKS_PER_SECOND / 1000))), lambda _: self.attempt())
 
 
 _CONFIRMATIONS: Final = (Kind.TaskScheduled, Kind.TimerCreated, Kind.SubOrchestrationInstanceCreated, Kind.EventSent)
