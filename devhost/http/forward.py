@@ -11,8 +11,9 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from devhost.http.flow import Flow
 from devhost.http.head import BadHead
-from devhost.http.incoming import Body, Incoming
+from devhost.http.incoming import Body
 from devhost.http.message import RequestBody
 
 _READ_AHEAD = 1 << 16
@@ -30,18 +31,15 @@ class ReplyHead:
     headers: list[tuple[str, str]]
 
 
-class WorkerConnection(asyncio.Protocol):
+class WorkerConnection(Flow):
     """A connection to a worker, for one request: `send`, `head`, then the pieces of the body, and `close` at any time."""
 
     def __init__(self, silence_seconds: float) -> None:
         """`silence_seconds`: after so long without a byte either way, the worker is given up."""
+        super().__init__()
         self._silence = silence_seconds
-        self._incoming = Incoming(self._resume)
-        self._drained = asyncio.Event()
-        self._drained.set()
         self._wanted = asyncio.Event()
         """Set when the body may be sent: at once, or when a worker that was asked first has said so."""
-        self._transport: asyncio.Transport | None = None
         self._body: Body | None = None
         self._patience: asyncio.Timeout | None = None
 
@@ -63,16 +61,6 @@ class WorkerConnection(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         self._incoming.end()
         self._drained.set()
-
-    def pause_writing(self) -> None:
-        self._drained.clear()
-
-    def resume_writing(self) -> None:
-        self._drained.set()
-
-    def _resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     # What the exchange calls
 

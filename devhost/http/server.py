@@ -15,8 +15,9 @@ from dataclasses import replace
 from email.utils import formatdate
 from functools import lru_cache
 
+from devhost.http.flow import Flow
 from devhost.http.head import BadHead, read_head
-from devhost.http.incoming import Body, Incoming
+from devhost.http.incoming import Body
 from devhost.http.message import PHRASES, Handler, Reply, Request
 
 _log = logging.getLogger("Host.Http")
@@ -84,18 +85,15 @@ class HttpServer:
             connection.abort()
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(Flow):
     """One connection: requests one after the other."""
 
     def __init__(self, server: HttpServer) -> None:
+        super().__init__()
         self._server = server
-        self._incoming = Incoming(self._resume)
-        self._drained = asyncio.Event()
-        self._drained.set()
         self._is_busy = False
         self._is_sending = False
         """Whether a reply is being sent as it is made, which is to end with the client's interest in it."""
-        self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -124,16 +122,6 @@ class _Connection(asyncio.Protocol):
         self._incoming.end()
         if self._is_sending and self._task is not None:
             self._task.cancel()
-
-    def pause_writing(self) -> None:
-        self._drained.clear()
-
-    def resume_writing(self) -> None:
-        self._drained.set()
-
-    def _resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     def close_when_idle(self) -> None:
         if not self._is_busy and self._transport is not None:

@@ -53,12 +53,7 @@ class World:
         runtime = self.runtime()
         runtime.runs.create(request)
         driver = ReplayDriver(materialize_run, to_json(RunInput(run_id=request.run_id)), instance_id=request.run_id)
-        while not driver.done:
-            asked = driver.open[min(driver.open)]
-            if asked.name == "timer":
-                driver.fire(asked.number)
-            else:
-                driver.complete(asked.number, ACTIVITIES[asked.name].answer(runtime, asked.payload))
+        driver.finish(lambda asked: ACTIVITIES[asked.name].answer(runtime, asked.payload))
         result = runtime.runs.result(RunId(request.run_id))
         assert result is not None
         return result
